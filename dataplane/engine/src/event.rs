@@ -1,0 +1,118 @@
+//! What one worker's engine tells the control plane. In batches, never per packet.
+
+use std::net::SocketAddr;
+
+use crate::ids::{RoomId, SlotId, TrackId, TransportId};
+use crate::stats::StatsColumns;
+
+/// States of a transport as seen from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportState {
+    /// A valid check came (or, in client role, one of ours was answered).
+    IceConnected,
+    /// DTLS is done, the fingerprint matched, SRTP keys are in place.
+    Connected,
+    /// No consent for 10 s; media still flows if it can.
+    Disconnected,
+    /// Gone; see the reason. Nothing of it exists any more.
+    Closed,
+}
+
+/// Why a transport closed. Text for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Not closed.
+    None,
+    /// By command.
+    Removed,
+    /// The peer sent an authenticated close_notify.
+    PeerClosed,
+    /// No check for 30 s (RFC 7675).
+    ConsentExpired,
+    /// No handshake within 30 s of the first check.
+    HandshakeTimeout,
+    /// The certificate is not the one in signaling.
+    FingerprintMismatch,
+    /// A reliable channel stayed full.
+    DataBackpressure,
+    /// A bug on our side, contained in this transport.
+    Internal,
+}
+
+/// One piece of news.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// On change.
+    TransportState {
+        /// Which.
+        transport: TransportId,
+        /// New state.
+        state: TransportState,
+        /// Only with `Closed`.
+        reason: CloseReason,
+        /// The selected pair's far end.
+        remote: Option<SocketAddr>,
+    },
+    /// The peer's data channels work: reliable and lossy both open.
+    DataReady {
+        /// Which.
+        transport: TransportId,
+    },
+    /// First packet of a layer since it last stopped.
+    LayerStarted {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers.
+        layer: u8,
+        /// What codec it really sends (index into the track's codecs).
+        codec: u8,
+    },
+    /// A layer fell silent.
+    LayerStopped {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers.
+        layer: u8,
+    },
+    /// What a slot forwards changed; coalesced.
+    SlotLayer {
+        /// Which slot.
+        slot: SlotId,
+        /// `None`: nothing (paused, or waiting for a keyframe).
+        layer: Option<u8>,
+    },
+    /// Active speakers of this worker's publishers changed; at most 2.5/s per room.
+    Speakers {
+        /// Which room.
+        room: RoomId,
+        /// Loudest first: track and level, 0 (silent) to 255 (loud). Empty: nobody speaks.
+        speakers: Vec<(TrackId, u8)>,
+    },
+    /// A data message addressed to the server.
+    Data {
+        /// Who sent it.
+        transport: TransportId,
+        /// Begins with `airside/`.
+        topic: String,
+        /// Opaque.
+        payload: Vec<u8>,
+    },
+    /// Answer to `ReadStats`.
+    Stats {
+        /// As asked.
+        token: u64,
+        /// One worker's figures.
+        columns: Box<StatsColumns>,
+    },
+    /// A command could not be done.
+    CommandFailed {
+        /// Its name.
+        command: &'static str,
+        /// The id it was about.
+        id: u64,
+        /// What was wrong.
+        reason: &'static str,
+    },
+    /// The queue overflowed and merged: read the stats.
+    Resync,
+}
