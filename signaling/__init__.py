@@ -1,0 +1,1 @@
+"""Turns bytes of clients into service calls, and events into bytes."""
