@@ -3,3 +3,8 @@
 //! Contract of every stateful part: `handle_*(.., now)` puts something in, `poll_*` takes results
 //! out, and `poll_timeout` says when to call `handle_timeout` next.
 #![forbid(unsafe_code)]
+
+pub mod demux;
+pub mod error;
+pub mod stun;
+pub mod units;
