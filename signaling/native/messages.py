@@ -1,0 +1,432 @@
+"""Every message of the native dialect, version 1. PROTOCOL.md says when each is sent.
+
+Clients of any language can code against these models; the browser and Python clients of this repository do.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, TypeAdapter
+
+from signaling.native.values import (
+    MAX_DESTINATIONS,
+    MAX_SECTIONS,
+    Attributes,
+    Binding,
+    ClientInfo,
+    Departure,
+    Encryption,
+    HeightPx,
+    IceServer,
+    Id,
+    Identity,
+    Layer,
+    Message,
+    Metadata,
+    Mid,
+    Name,
+    ParticipantInfo,
+    Payload,
+    Permissions,
+    Priority,
+    RoomInfo,
+    Sdp,
+    SectionTrack,
+    ServerInfo,
+    Source,
+    Speaker,
+    Topic,
+)
+
+PROTOCOL_VERSION = 1
+
+Sequence = Annotated[int, Field(ge=0)]
+RequestId = Annotated[int, Field(ge=0, le=2**53 - 1)]
+TimeMs = Annotated[float, Field(ge=0)]
+
+
+class Request(Message):
+    """What a client sends. With a `request_id` the answer, `ok` or `error` carries it back."""
+
+    request_id: RequestId | None = None
+
+
+class TrackRequest(Message):
+    """What the client says about a section of its offer that it sends in."""
+
+    mid: Mid
+    cid: Annotated[str, Field(max_length=128)] = ""
+    """The client's own track id (`a=msid`); only for its logs."""
+    source: Source = "unknown"
+    name: Name = ""
+    muted: bool = False
+    width: Annotated[int, Field(ge=0, le=16384)] = 0
+    height: Annotated[int, Field(ge=0, le=16384)] = 0
+    layers: Annotated[tuple[Layer, ...], Field(max_length=8)] = ()
+    encryption: Encryption = "none"
+
+
+TrackRequests = Annotated[tuple[TrackRequest, ...], Field(max_length=MAX_SECTIONS)]
+
+
+class Join(Request):
+    """First message of a new session. Answered by `joined`, or by `error` and a close."""
+
+    type: Literal["join"] = "join"
+    protocol: int
+    offer: Sdp | None = None
+    """The first offer, so that media needs no further round trip. Spare receive sections become slots."""
+    tracks: TrackRequests = ()
+    auto_subscribe: bool = True
+    client: ClientInfo = ClientInfo()
+
+
+class Resume(Request):
+    """First message instead of `join` after a dropped WebSocket. Answered by `resumed`, or by `error` and a close."""
+
+    type: Literal["resume"] = "resume"
+    protocol: int
+    session_id: Id
+    last_seq: Sequence
+    """`seq` of the last event that was handled."""
+    offer: Sdp | None = None
+    """With a new ufrag: an ICE restart, when the network changed."""
+
+
+class Offer(Request):
+    """Publish, unpublish by direction, add receive sections, restart ICE. Answered by `answer`."""
+
+    type: Literal["offer"] = "offer"
+    id: Annotated[int, Field(ge=0, le=2**53 - 1)]
+    """Chosen by the client, echoed in the answer."""
+    sdp: Sdp
+    tracks: TrackRequests = ()
+    """For each section newly sent in."""
+
+
+class Trickle(Request):
+    """A candidate of the client. A server that is ICE-lite learns addresses from checks; it may ignore this."""
+
+    type: Literal["trickle"] = "trickle"
+    candidate: Annotated[str, Field(max_length=1024)]
+    """As RTCIceCandidate.candidate; "" ends the list."""
+    mid: Annotated[str, Field(max_length=32)] = ""
+
+
+class Mute(Request):
+    """Mute or unmute an own track. Others see it in `participants`."""
+
+    type: Literal["mute"] = "mute"
+    track_id: Id
+    muted: bool
+
+
+class Unpublish(Request):
+    """End an own track. The section stays and can be published in again by an offer."""
+
+    type: Literal["unpublish"] = "unpublish"
+    track_id: Id
+
+
+class Subscribe(Request):
+    """Ask for a track. Answered by `subscribed` when it is bound, else `sections_needed` or `subscription_failed`."""
+
+    type: Literal["subscribe"] = "subscribe"
+    track_id: Id
+    max_height_px: HeightPx | None = None
+    """Tallest picture wanted; 0 pauses the video; absent: as tall as there is."""
+    paused: bool = False
+    """Nothing is sent, the subscription and its section stay."""
+    priority: Priority | None = None
+    """1 (thumbnail) to 255 (screen share); absent: by source."""
+
+
+class UpdateSubscription(Request):
+    """Change what is wanted of a subscribed track. Absent fields stay as they are."""
+
+    type: Literal["update_subscription"] = "update_subscription"
+    track_id: Id
+    max_height_px: HeightPx | None = None
+    paused: bool | None = None
+    priority: Priority | None = None
+
+
+class Unsubscribe(Request):
+    """Give up a track. Answered by `unsubscribed`."""
+
+    type: Literal["unsubscribe"] = "unsubscribe"
+    track_id: Id
+
+
+class UpdateMe(Request):
+    """Change own name, metadata or attributes; needs `can_update_metadata`. Absent fields stay; an attribute "" goes."""
+
+    type: Literal["update_me"] = "update_me"
+    name: Name | None = None
+    metadata: Metadata | None = None
+    attributes: Attributes | None = None
+
+
+class Data(Request):
+    """A data message for clients without a data channel. Others get it on theirs."""
+
+    type: Literal["data"] = "data"
+    payload: Payload
+    """Base64 (RFC 4648 section 4)."""
+    topic: Topic = ""
+    reliable: bool = True
+    destinations: Annotated[tuple[Identity, ...], Field(max_length=MAX_DESTINATIONS)] = ()
+    """Identities; empty: everyone in the room."""
+
+
+class Ping(Request):
+    """Proves that the client lives. Answered by `pong`."""
+
+    type: Literal["ping"] = "ping"
+    time: TimeMs
+    """The client's clock, any epoch, milliseconds."""
+
+
+class Leave(Request):
+    """The client goes. The server ends the session and closes with 1000."""
+
+    type: Literal["leave"] = "leave"
+    reason: Name = ""
+
+
+FirstMessage = Join | Resume
+ClientMessage = (
+    Join
+    | Resume
+    | Offer
+    | Trickle
+    | Mute
+    | Unpublish
+    | Subscribe
+    | UpdateSubscription
+    | Unsubscribe
+    | UpdateMe
+    | Data
+    | Ping
+    | Leave
+)
+
+
+class Event(Message):
+    """What the server sends. `seq` rises by one with each message of a session, also across `resumed`."""
+
+    seq: Sequence = 0
+
+
+class Joined(Event):
+    """The session has begun; whole state of the room. `seq` is 1."""
+
+    type: Literal["joined"] = "joined"
+    protocol: int
+    request_id: RequestId | None = None
+    session_id: Id
+    """Secret: with a token of the same identity and room it resumes the session."""
+    room: RoomInfo
+    participant: ParticipantInfo
+    """The client itself."""
+    participants: tuple[ParticipantInfo, ...] = ()
+    """Everyone else that it may see."""
+    answer: Sdp | None = None
+    tracks: tuple[SectionTrack, ...] = ()
+    """The client's tracks that came with the offer."""
+    ice_servers: tuple[IceServer, ...] = ()
+    server: ServerInfo
+    resume_window_s: float
+    """How long media and membership outlive the WebSocket."""
+    ping_interval_s: float
+    """Send `ping` this often."""
+    ping_timeout_s: float
+    """Silence for this long ends the WebSocket, on either side."""
+
+
+class Resumed(Event):
+    """The session goes on; whole state again, in place of what was missed."""
+
+    type: Literal["resumed"] = "resumed"
+    request_id: RequestId | None = None
+    session_id: Id
+    room: RoomInfo
+    participant: ParticipantInfo
+    participants: tuple[ParticipantInfo, ...] = ()
+    subscriptions: tuple[Binding, ...] = ()
+    """Every binding now in force; one that is not here has ended."""
+    answer: Sdp | None = None
+    missed: Sequence
+    """Events that were not delivered. State is whole; data messages among them are lost."""
+
+
+class Answer(Event):
+    """Answer to `offer`."""
+
+    type: Literal["answer"] = "answer"
+    request_id: RequestId | None = None
+    id: int
+    sdp: Sdp
+    tracks: tuple[SectionTrack, ...] = ()
+    """The client's tracks, for each section newly sent in."""
+
+
+class Ok(Event):
+    """A request with a `request_id` that has no other answer was done."""
+
+    type: Literal["ok"] = "ok"
+    request_id: RequestId
+
+
+class Error(Event):
+    """A request was refused. The session goes on unless a close follows."""
+
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    request_id: RequestId | None = None
+    offer_id: int | None = None
+    """The `id` of the refused offer."""
+
+
+class Participants(Event):
+    """Who came, changed or left since the last one, coalesced over at most 100 ms. Never about the hidden."""
+
+    type: Literal["participants"] = "participants"
+    joined: tuple[ParticipantInfo, ...] = ()
+    updated: tuple[ParticipantInfo, ...] = ()
+    """Whole pictures: a track that is not in it is gone. May hold the client itself."""
+    left: tuple[Departure, ...] = ()
+
+
+class Subscribed(Event):
+    """The track arrives in this section from now on. No negotiation follows."""
+
+    type: Literal["subscribed"] = "subscribed"
+    track_id: Id
+    mid: Mid
+    request_id: RequestId | None = None
+
+
+class Unsubscribed(Event):
+    """The section carries nothing from now on; it will be bound again."""
+
+    type: Literal["unsubscribed"] = "unsubscribed"
+    track_id: Id
+    mid: Mid | None = None
+    """Absent: it was wanted and never bound."""
+    request_id: RequestId | None = None
+
+
+class SectionsNeeded(Event):
+    """Subscriptions wait for receive sections: add so many and send an `offer`."""
+
+    type: Literal["sections_needed"] = "sections_needed"
+    audio: Annotated[int, Field(ge=0)] = 0
+    video: Annotated[int, Field(ge=0)] = 0
+
+
+class SubscriptionFailed(Event):
+    """A wanted track cannot be sent to this client."""
+
+    type: Literal["subscription_failed"] = "subscription_failed"
+    track_id: Id
+    code: str
+    message: str
+    """Names the codecs of both sides when they have none in common."""
+
+
+class Speakers(Event):
+    """Who can be heard now, loudest first; at most 2.5 times a second. Empty: nobody."""
+
+    type: Literal["speakers"] = "speakers"
+    speakers: tuple[Speaker, ...] = ()
+
+
+class RoomUpdate(Event):
+    """The room changed."""
+
+    type: Literal["room"] = "room"
+    room: RoomInfo
+
+
+class PermissionsUpdate(Event):
+    """The client's own permissions changed."""
+
+    type: Literal["permissions"] = "permissions"
+    permissions: Permissions
+
+
+class Muted(Event):
+    """The server muted or unmuted a track of the client; the client should stop or start its capture."""
+
+    type: Literal["muted"] = "muted"
+    track_id: Id
+    muted: bool
+
+
+class DataReceived(Event):
+    """A data message for a client without a data channel."""
+
+    type: Literal["data"] = "data"
+    identity: str
+    """Sender; "" is the server."""
+    payload: Payload
+    topic: str = ""
+    reliable: bool = True
+
+
+class TransportUpdate(Event):
+    """The client's media transport as the server sees it."""
+
+    type: Literal["transport"] = "transport"
+    state: Literal["connecting", "connected", "disconnected", "closed"]
+    reason: str = ""
+    """With `closed`."""
+
+
+class Pong(Event):
+    """Answer to `ping`."""
+
+    type: Literal["pong"] = "pong"
+    time: TimeMs
+    request_id: RequestId | None = None
+
+
+class LeaveNotice(Event):
+    """The server ends the session; a close follows."""
+
+    type: Literal["leave"] = "leave"
+    code: str
+    message: str
+    reconnect: Literal["no", "resume", "rejoin"]
+    """`resume`: with the session id; `rejoin`: as a new session; `no`: it would be refused again."""
+
+
+ServerMessage = (
+    Joined
+    | Resumed
+    | Answer
+    | Ok
+    | Error
+    | Participants
+    | Subscribed
+    | Unsubscribed
+    | SectionsNeeded
+    | SubscriptionFailed
+    | Speakers
+    | RoomUpdate
+    | PermissionsUpdate
+    | Muted
+    | DataReceived
+    | TransportUpdate
+    | Pong
+    | LeaveNotice
+)
+
+FIRST_MESSAGE: TypeAdapter[FirstMessage] = TypeAdapter(Annotated[FirstMessage, Field(discriminator="type")])
+CLIENT_MESSAGE: TypeAdapter[ClientMessage] = TypeAdapter(
+    Annotated[ClientMessage, Field(discriminator="type")]
+)
+SERVER_MESSAGE: TypeAdapter[ServerMessage] = TypeAdapter(
+    Annotated[ServerMessage, Field(discriminator="type")]
+)
