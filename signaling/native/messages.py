@@ -81,7 +81,7 @@ class Join(Request):
 
 
 class Resume(Request):
-    """First message instead of `join` after a dropped WebSocket. Answered by `resumed`, or by `error` and a close."""
+    """First message instead of `join` after a dropped WebSocket. Answered by `resumed`, or as `join`."""
 
     type: Literal["resume"] = "resume"
     protocol: int
@@ -104,7 +104,7 @@ class Offer(Request):
 
 
 class Trickle(Request):
-    """A candidate of the client. A server that is ICE-lite learns addresses from checks; it may ignore this."""
+    """A candidate of the client. A server that is ICE-lite may ignore it: it learns addresses from checks."""
 
     type: Literal["trickle"] = "trickle"
     candidate: Annotated[str, Field(max_length=1024)]
@@ -128,7 +128,10 @@ class Unpublish(Request):
 
 
 class Subscribe(Request):
-    """Ask for a track. Answered by `subscribed` when it is bound, else `sections_needed` or `subscription_failed`."""
+    """Ask for a track.
+
+    Answered by `subscribed` when it is bound, else by `sections_needed` or `subscription_failed`.
+    """
 
     type: Literal["subscribe"] = "subscribe"
     track_id: Id
@@ -158,7 +161,10 @@ class Unsubscribe(Request):
 
 
 class UpdateMe(Request):
-    """Change own name, metadata or attributes; needs `can_update_metadata`. Absent fields stay; an attribute "" goes."""
+    """Change own name, metadata or attributes; needs `can_update_metadata`.
+
+    Absent fields stay as they are; an attribute set to "" is removed.
+    """
 
     type: Literal["update_me"] = "update_me"
     name: Name | None = None

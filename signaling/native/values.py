@@ -1,4 +1,4 @@
-"""What messages of the native dialect are made of: limits, shared fields, and the pictures of room, participant and track."""
+"""Limits and shared fields of the native dialect; its pictures of room, participant and track."""
 
 import base64
 import binascii
