@@ -61,7 +61,7 @@ HeightPx = Annotated[int, Field(ge=0, le=MAX_HEIGHT_PX)]
 Priority = Annotated[int, Field(ge=1, le=255)]
 
 Kind = Literal["audio", "video"]
-Source = Literal["microphone", "camera", "screen", "screen_audio", "unknown"]
+Source = Literal["microphone", "camera", "screen_share", "screen_share_audio", "unknown"]
 Encryption = Literal["none", "gcm", "custom"]
 ParticipantKind = Literal["standard", "agent", "ingress", "relay"]
 ParticipantState = Literal["joining", "active", "disconnected"]
