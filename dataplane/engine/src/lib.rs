@@ -6,5 +6,6 @@
 
 pub mod demux;
 pub mod error;
+pub mod load;
 pub mod stun;
 pub mod units;
