@@ -1,0 +1,184 @@
+/** What is sent and received in a room: tracks and the people they belong to. */
+
+const RESIZE_DEBOUNCE_MS = 200;
+
+/**
+ * @typedef {object} TrackInfo
+ * @property {string} id
+ * @property {string} participant_id
+ * @property {'audio'|'video'} kind
+ * @property {'microphone'|'camera'|'screen'|'screen_audio'|'unknown'} source
+ * @property {string} name
+ * @property {boolean} muted
+ * @property {number} width
+ * @property {number} height
+ */
+
+/** A track somebody else publishes. */
+export class RemoteTrack extends EventTarget {
+  /** @param {Room} room @param {Participant} participant @param {TrackInfo} info */
+  constructor(room, participant, info) {
+    super();
+    this.room = room;
+    this.participant = participant;
+    this.info = info;
+    /** Section that carries it now; null while not subscribed. @type {string|null} */
+    this.mid = null;
+    /** @type {MediaStreamTrack|null} */
+    this.mediaStreamTrack = null;
+    /** @type {Set<HTMLMediaElement>} */
+    this.elements = new Set();
+    this._wantedHeight = -1;
+    this._resizer = null;
+  }
+
+  get id() { return this.info.id; }
+  get kind() { return this.info.kind; }
+  get source() { return this.info.source; }
+  get muted() { return this.info.muted; }
+  get subscribed() { return this.mid !== null; }
+
+  /**
+   * Play the track in an element. For video the element's size on screen tells the server how tall
+   * a picture is wanted; an element that is not shown pauses the video.
+   * @param {HTMLMediaElement} element
+   */
+  attach(element) {
+    this.elements.add(element);
+    if (this.mediaStreamTrack) this._play(element);
+    if (this.kind === 'video') {
+      this._resizer ??= new ResizeObserver(debounce(() => this._measure(), RESIZE_DEBOUNCE_MS));
+      this._resizer.observe(element);
+    }
+    return element;
+  }
+
+  /** Stop playing in an element. @param {HTMLMediaElement} element */
+  detach(element) {
+    this.elements.delete(element);
+    this._resizer?.unobserve(element);
+    element.srcObject = null;
+  }
+
+  /** Tallest picture wanted; 0 pauses the video. @param {number} px */
+  setWantedHeight(px) {
+    const height = Math.min(4320, Math.max(0, Math.round(px)));
+    if (height === this._wantedHeight) return;
+    this._wantedHeight = height;
+    if (this.subscribed) this.room._sendWish(this);
+  }
+
+  _measure() {
+    const ratio = globalThis.devicePixelRatio || 1;
+    const heights = [...this.elements].map((e) => (e.isConnected ? e.clientHeight : 0) * ratio);
+    this.setWantedHeight(Math.max(0, ...heights));
+  }
+
+  _play(element) {
+    const current = element.srcObject;
+    if (current instanceof MediaStream && current.getTracks()[0] === this.mediaStreamTrack) return;
+    element.srcObject = new MediaStream([this.mediaStreamTrack]);
+    element.play?.().catch(() => this.room._emit('playbackblocked', { track: this }));
+  }
+
+  _bind(mid, mediaStreamTrack) {
+    this.mid = mid;
+    this.mediaStreamTrack = mediaStreamTrack;
+    for (const element of this.elements) this._play(element);
+  }
+
+  _unbind() {
+    this.mid = null;
+    this.mediaStreamTrack = null;
+    for (const element of this.elements) element.srcObject = null;
+  }
+
+  _end() {
+    this._unbind();
+    this._resizer?.disconnect();
+    this.elements.clear();
+  }
+}
+
+/** A track we publish. */
+export class LocalTrack {
+  constructor(room, mediaStreamTrack, options, transceiver) {
+    this.room = room;
+    this.mediaStreamTrack = mediaStreamTrack;
+    this.options = options;
+    this.transceiver = transceiver;
+    this.muted = Boolean(options.muted);
+    /** Known once the server has answered. @type {TrackInfo|null} */
+    this.info = null;
+    mediaStreamTrack.enabled = !this.muted;
+  }
+
+  get id() { return this.info?.id ?? null; }
+  get kind() { return this.mediaStreamTrack.kind; }
+  get source() { return this.options.source; }
+
+  /** Mute or unmute; everybody sees it. @param {boolean} muted */
+  async setMuted(muted) {
+    this.muted = muted;
+    this.mediaStreamTrack.enabled = !muted;
+    await this.room._signal.request({ type: 'mute', track_id: this.id, muted });
+  }
+
+  /** Send another device's media in the same track. @param {MediaStreamTrack} mediaStreamTrack */
+  async replace(mediaStreamTrack) {
+    mediaStreamTrack.enabled = !this.muted;
+    await this.transceiver.sender.replaceTrack(mediaStreamTrack);
+    this.mediaStreamTrack.stop();
+    this.mediaStreamTrack = mediaStreamTrack;
+  }
+
+  _announcement() {
+    const settings = this.mediaStreamTrack.getSettings();
+    const height = settings.height ?? 0;
+    const encodings = this.transceiver.sender.getParameters().encodings ?? [];
+    const layers = this.kind !== 'video' || encodings.length < 2 ? [] : encodings.map((e) => ({
+      rid: e.rid, max_bitrate_bps: e.maxBitrate ?? 0,
+      width: Math.round((settings.width ?? 0) / (e.scaleResolutionDownBy ?? 1)),
+      height: Math.round(height / (e.scaleResolutionDownBy ?? 1)),
+    }));
+    return {
+      mid: this.transceiver.mid, cid: this.mediaStreamTrack.id, source: this.source,
+      name: this.options.name ?? '', muted: this.muted,
+      width: settings.width ?? 0, height, layers,
+    };
+  }
+}
+
+/** Somebody in the room. */
+export class Participant {
+  constructor(info) {
+    /** @type {Map<string, RemoteTrack>} */
+    this.tracks = new Map();
+    this.speaking = false;
+    this.level = 0;
+    this.update(info);
+  }
+
+  update(info) {
+    this.id = info.id;
+    this.identity = info.identity;
+    this.name = info.name || info.identity;
+    this.metadata = info.metadata;
+    this.attributes = info.attributes;
+    this.kind = info.kind;
+    this.permissions = info.permissions;
+  }
+}
+
+/** The wish for a track as the server reads it. @param {RemoteTrack} track */
+export function wish(track) {
+  return track._wantedHeight >= 0 ? { max_height_px: track._wantedHeight } : {};
+}
+
+function debounce(action, waitMs) {
+  let timer = null;
+  return () => {
+    clearTimeout(timer);
+    timer = setTimeout(action, waitMs);
+  };
+}
