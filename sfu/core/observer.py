@@ -1,0 +1,117 @@
+"""What the domain reports about itself. Telemetry implements it; nothing here knows Prometheus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from sfu.core.codecs import MediaKind, TrackSource
+
+
+class JoinStep(StrEnum):
+    """Steps of a join, in order; `join_seconds{step=...}`."""
+
+    AUTH = "auth"
+    ADMIT = "admit"
+    NEGOTIATE = "negotiate"
+    ICE = "ice"
+    DTLS = "dtls"
+    FIRST_MEDIA = "first_media"
+
+
+@dataclass(slots=True)
+class JoinTrace:
+    """One join, step by step. Grows until first media or until the participant leaves."""
+
+    started_at: float
+    """Monotonic seconds at which the request arrived."""
+    steps: dict[JoinStep, float] = field(default_factory=dict)
+    """Seconds each finished step took, counted from the end of the step before it."""
+    last_at: float = 0.0
+    """Monotonic seconds at the end of the newest step."""
+
+    def __post_init__(self) -> None:
+        self.last_at = self.started_at
+
+    def finish(self, step: JoinStep, now: float) -> float | None:
+        """Close a step; its seconds, or None if it was closed before (a restart repeats ICE)."""
+        if step in self.steps:
+            return None
+        seconds = max(0.0, now - self.last_at)
+        self.steps[step] = seconds
+        self.last_at = max(now, self.last_at)
+        return seconds
+
+    @property
+    def total_s(self) -> float:
+        """From the request to the end of the newest step."""
+        return self.last_at - self.started_at
+
+
+class Observer(Protocol):
+    """Called synchronously on the loop; must be quick and must not raise."""
+
+    def join_outcome(self, outcome: str) -> None:
+        """`ok`, or the code of the error that refused it."""
+
+    def join_step(self, step: JoinStep, seconds: float) -> None:
+        """One step ended."""
+
+    def join_finished(self, trace: JoinTrace) -> None:
+        """First media flowed, or the participant left before it did."""
+
+    def room_opened(self) -> None:
+        """A room came to be."""
+
+    def room_closed(self, reason: str) -> None:
+        """A room ended; a bounded set of reasons."""
+
+    def participant_entered(self, kind: str) -> None:
+        """A participant is in a room."""
+
+    def participant_left(self, kind: str, reason: str) -> None:
+        """A participant is gone; reasons are `LeaveCode` values."""
+
+    def track_published(self, kind: MediaKind, source: TrackSource) -> None:
+        """A track came to be."""
+
+    def track_unpublished(self, kind: MediaKind, source: TrackSource) -> None:
+        """A track ended."""
+
+    def subscription_bound(self, kind: MediaKind) -> None:
+        """A track was put on a slot."""
+
+    def subscription_unbound(self, kind: MediaKind) -> None:
+        """A track was taken off a slot."""
+
+    def command_failed(self, command: str) -> None:
+        """The packet plane refused a command: our bug."""
+
+
+class NullObserver:
+    """Hears everything, tells nobody."""
+
+    def join_outcome(self, outcome: str) -> None: ...
+
+    def join_step(self, step: JoinStep, seconds: float) -> None: ...
+
+    def join_finished(self, trace: JoinTrace) -> None: ...
+
+    def room_opened(self) -> None: ...
+
+    def room_closed(self, reason: str) -> None: ...
+
+    def participant_entered(self, kind: str) -> None: ...
+
+    def participant_left(self, kind: str, reason: str) -> None: ...
+
+    def track_published(self, kind: MediaKind, source: TrackSource) -> None: ...
+
+    def track_unpublished(self, kind: MediaKind, source: TrackSource) -> None: ...
+
+    def subscription_bound(self, kind: MediaKind) -> None: ...
+
+    def subscription_unbound(self, kind: MediaKind) -> None: ...
+
+    def command_failed(self, command: str) -> None: ...

@@ -1,0 +1,1 @@
+"""One member of a room: what it may do, what it publishes and receives, how it is spoken to."""

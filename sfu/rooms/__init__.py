@@ -1,0 +1,1 @@
+"""Rooms: every rule that spans participants."""

@@ -1,0 +1,1 @@
+"""Who gets which track on which slot. Pure."""

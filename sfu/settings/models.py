@@ -1,0 +1,160 @@
+"""Every setting: one model per subsystem, each field with unit, default and reason.
+
+Unknown keys are refused, so that a misspelt one cannot be ignored silently.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all: no unknown keys, no edits, field docstrings as descriptions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class HttpSettings(Section):
+    """Signaling, server API, page and metrics."""
+
+    host: str = "0.0.0.0"
+    """Address to listen at; the default is every IPv4 one, `::` every one."""
+    port: Port = 7880
+    """TCP port of HTTP and WebSocket; 0 picks a free one."""
+    tls_cert: Path | None = None
+    """PEM certificate chain. Browsers give no camera to a page off localhost without HTTPS."""
+    tls_key: Path | None = None
+    """PEM private key that belongs to it."""
+    metrics_port: Port | None = None
+    """A second port for /metrics alone, so that it need not be public; unset: on the main port."""
+    page: bool = True
+    """Serve the demo page and the browser client."""
+
+
+class RtcSettings(Section):
+    """Media: where packets come in, and what clients are told about it."""
+
+    bind: tuple[str, ...] = ("0.0.0.0",)
+    """Addresses to receive media at."""
+    port: Port = 7882
+    """UDP port of all media; 0 picks a free one. With `port_per_worker` the first of a row."""
+    port_per_worker: bool = False
+    """One UDP port for each worker, counted up from `port`, in place of one for all."""
+    workers: Annotated[int, Field(ge=0, le=255)] = 0
+    """Packet workers; 0: one per CPU core."""
+    announce: tuple[str, ...] = ()
+    """IP addresses given to clients. Empty: every address of this machine that is not loopback.
+    Must be set where a container or NAT hides the public one."""
+    announce_loopback: bool = False
+    """Also tell clients 127.0.0.1. On in `airside dev`, where everything is one machine."""
+
+
+class RoomSettings(Section):
+    """Defaults of new rooms; the server API may choose others per room."""
+
+    auto_create: bool = True
+    """Joining creates the room. If false, only the server API does."""
+    empty_timeout_s: Seconds = 300.0
+    """A room nobody has entered yet ends after this long."""
+    departure_timeout_s: Seconds = 20.0
+    """A room the last participant has left ends after this long."""
+    max_participants: Count = 0
+    """Most participants at once; 0: no limit."""
+
+
+class SessionSettings(Section):
+    """One client's connection."""
+
+    resume_window_s: Seconds = 30.0
+    """How long media and membership survive a lost WebSocket."""
+    replay_events: PositiveCount = 512
+    """Events kept for a client that resumes; if more were missed it gets the whole state."""
+    connect_timeout_s: Seconds = 30.0
+    """From the first offer to a connected transport; then the participant is told to join again."""
+    ping_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Between the server's WebSocket pings; proxies cut what is silent for a minute."""
+    ping_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 15.0
+    """No pong for this long: the WebSocket is lost, the session may be resumed."""
+    join_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """From the open WebSocket to its first message."""
+
+
+class LimitSettings(Section):
+    """What one client may make us hold. Beyond it is refused by name, never cut silently."""
+
+    rooms: Count = 0
+    """Most rooms on this node; 0: no limit."""
+    participants: Count = 0
+    """Most participants on this node; 0: no limit."""
+    tracks_per_participant: PositiveCount = 20
+    """Tracks one participant may publish at once."""
+    sections: Annotated[int, Field(ge=1, le=200)] = 200
+    """Media sections of one transport, in and out together."""
+    sdp_bytes: PositiveCount = 256 * 1024
+    """Longest session description."""
+    name_characters: PositiveCount = 256
+    """Longest room name, identity, participant or track name. As in LiveKit."""
+    metadata_bytes: Count = 64 * 1024
+    """Longest metadata of a room or participant, in UTF-8."""
+    attributes_bytes: Count = 64 * 1024
+    """All attribute keys and values of one participant together, in UTF-8. As in LiveKit."""
+    topic_bytes: Annotated[int, Field(ge=1, le=256)] = 256
+    """Longest topic of a data message, in UTF-8."""
+    data_bytes: PositiveCount = 64 * 1024
+    """Longest data message. Larger ones block a client's channel for too long."""
+    message_bytes: PositiveCount = 1024 * 1024
+    """Longest signaling message from a client; leaves room for a description as JSON."""
+    api_body_bytes: PositiveCount = 1024 * 1024
+    """Longest body of a server API request."""
+    messages_per_second: PositiveCount = 50
+    """Signaling messages of one client, averaged over ten seconds."""
+    queue_messages: PositiveCount = 1024
+    """Events that may wait for a slow reader before it is cut off."""
+    queue_bytes: PositiveCount = 8 * 1024 * 1024
+    """The same in bytes."""
+
+
+class AuthSettings(Section):
+    """How access tokens are checked."""
+
+    leeway_s: Seconds = 60.0
+    """Tolerated difference of clocks. As in LiveKit."""
+
+
+class LogSettings(Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least important message written. Addresses and descriptions appear at debug only."""
+    json_lines: bool = False
+    """One JSON object a line, for collectors, in place of text for people."""
+
+
+class ShutdownSettings(Section):
+    """What happens at SIGTERM."""
+
+    deadline_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Clients are told, transports closed and workers joined within this; then the process goes anyway."""
+
+
+class Settings(Section):
+    """The whole configuration."""
+
+    http: HttpSettings = HttpSettings()
+    rtc: RtcSettings = RtcSettings()
+    keys: dict[str, str] = Field(default_factory=dict)
+    """API key to secret. Tokens are signed with a secret and name its key; several may be valid at once."""
+    auth: AuthSettings = AuthSettings()
+    room: RoomSettings = RoomSettings()
+    session: SessionSettings = SessionSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    shutdown: ShutdownSettings = ShutdownSettings()

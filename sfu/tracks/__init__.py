@@ -1,0 +1,1 @@
+"""Published media and the wish for it. Pure."""
