@@ -4,8 +4,13 @@
 //! out, and `poll_timeout` says when to call `handle_timeout` next.
 #![forbid(unsafe_code)]
 
+pub mod cache;
+pub mod codec;
 pub mod demux;
 pub mod error;
 pub mod load;
+mod offset_map;
+pub mod seq_map;
+pub mod seq_num;
 pub mod stun;
 pub mod units;
