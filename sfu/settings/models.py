@@ -5,11 +5,21 @@ Unknown keys are refused, so that a misspelt one cannot be ignored silently.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+
+def _ip(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise ValueError("must be an IP address, not a name and without a port") from None
+
+
+IpAddress = Annotated[str, AfterValidator(_ip)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -38,11 +48,17 @@ class HttpSettings(Section):
     page: bool = True
     """Serve the demo page and the browser client."""
 
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("tls_cert and tls_key are needed together")
+        return self
+
 
 class RtcSettings(Section):
     """Media: where packets come in, and what clients are told about it."""
 
-    bind: tuple[str, ...] = ("0.0.0.0",)
+    bind: Annotated[tuple[IpAddress, ...], Field(min_length=1)] = ("0.0.0.0",)
     """Addresses to receive media at."""
     port: Port = 7882
     """UDP port of all media; 0 picks a free one. With `port_per_worker` the first of a row."""
@@ -50,7 +66,7 @@ class RtcSettings(Section):
     """One UDP port for each worker, counted up from `port`, in place of one for all."""
     workers: Annotated[int, Field(ge=0, le=255)] = 0
     """Packet workers; 0: one per CPU core."""
-    announce: tuple[str, ...] = ()
+    announce: tuple[IpAddress, ...] = ()
     """IP addresses given to clients. Empty: every address of this machine that is not loopback.
     Must be set where a container or NAT hides the public one."""
     announce_loopback: bool = False
@@ -150,7 +166,9 @@ class Settings(Section):
 
     http: HttpSettings = HttpSettings()
     rtc: RtcSettings = RtcSettings()
-    keys: dict[str, str] = Field(default_factory=dict)
+    keys: dict[Annotated[str, Field(min_length=1)], Annotated[str, Field(min_length=1)]] = Field(
+        default_factory=dict
+    )
     """API key to secret. Tokens are signed with a secret and name its key; several may be valid at once."""
     auth: AuthSettings = AuthSettings()
     room: RoomSettings = RoomSettings()

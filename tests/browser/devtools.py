@@ -134,9 +134,7 @@ class Chromium:
     async def page(self, url: str = "about:blank") -> Page:
         """Open a tab."""
         target = await self.call("Target.createTarget", {"url": "about:blank"})
-        attached = await self.call(
-            "Target.attachToTarget", {"targetId": target["targetId"], "flatten": True}
-        )
+        attached = await self.call("Target.attachToTarget", {"targetId": target["targetId"], "flatten": True})
         page = Page(self, attached["sessionId"], target["targetId"])
         self._pages[attached["sessionId"]] = page
         await page.call("Page.enable")
@@ -163,9 +161,7 @@ class Chromium:
     def _log(page: Page, message: dict[str, Any]) -> None:
         if message["method"] == "Runtime.consoleAPICalled":
             arguments = message["params"]["args"]
-            page.console.append(
-                " ".join(str(a.get("value", a.get("description", ""))) for a in arguments)
-            )
+            page.console.append(" ".join(str(a.get("value", a.get("description", ""))) for a in arguments))
         elif message["method"] == "Runtime.exceptionThrown":
             details = message["params"]["exceptionDetails"]
             page.console.append(details.get("exception", {}).get("description", details["text"]))
