@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -45,6 +45,29 @@ FLAGS = (
 
 class ScriptError(AssertionError):
     """The page's script threw; the text is its message and stack."""
+
+
+class Evaluator(Protocol):
+    """A tab of any browser."""
+
+    console: list[str]
+
+    async def evaluate(self, expression: str) -> Any:
+        """The value of an expression, as plain JSON."""
+
+
+async def wait_for(page: Evaluator, expression: str, timeout_s: float) -> Any:
+    """Poll an expression until it is truthy, and give its value."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                value = await page.evaluate(f"Promise.resolve({expression}).catch(() => null)")
+                if value:
+                    return value
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        tail = "\n".join(page.console[-20:])
+        raise AssertionError(f"never true: {expression}\nconsole:\n{tail}") from None
 
 
 class Page:
@@ -81,16 +104,7 @@ class Page:
 
     async def wait_for(self, expression: str, timeout_s: float = 30.0) -> Any:
         """Poll an expression until it is truthy, and give its value."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    value = await self.evaluate(f"Promise.resolve({expression}).catch(() => null)")
-                    if value:
-                        return value
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            tail = "\n".join(self.console[-20:])
-            raise AssertionError(f"never true: {expression}\nconsole:\n{tail}") from None
+        return await wait_for(self, expression, timeout_s)
 
     async def screenshot(self, path: Path) -> None:
         """Write what the tab shows as a PNG."""
