@@ -63,6 +63,7 @@ class TrackRequest(Message):
     height: Annotated[int, Field(ge=0, le=16384)] = 0
     layers: Annotated[tuple[Layer, ...], Field(max_length=8)] = ()
     encryption: Encryption = "none"
+    stereo: bool = False
 
 
 TrackRequests = Annotated[tuple[TrackRequest, ...], Field(max_length=MAX_SECTIONS)]
@@ -128,10 +129,7 @@ class Unpublish(Request):
 
 
 class Subscribe(Request):
-    """Ask for a track.
-
-    Answered by `subscribed` when it is bound, else by `sections_needed` or `subscription_failed`.
-    """
+    """Ask for a track. Leads to `subscribed`, `sections_needed` or `subscription_failed`."""
 
     type: Literal["subscribe"] = "subscribe"
     track_id: Id
@@ -154,7 +152,7 @@ class UpdateSubscription(Request):
 
 
 class Unsubscribe(Request):
-    """Give up a track. Answered by `unsubscribed`."""
+    """Decline a track, also one that auto-subscription would bring. Leads to `unsubscribed`."""
 
     type: Literal["unsubscribe"] = "unsubscribe"
     track_id: Id
@@ -218,27 +216,41 @@ ClientMessage = (
 
 
 class Event(Message):
-    """What the server sends. `seq` rises by one with each message of a session, also across `resumed`."""
+    """News of the session. `seq` rises by one with each event, also across a resume."""
 
     seq: Sequence = 0
 
 
-class Joined(Event):
-    """The session has begun; whole state of the room. `seq` is 1."""
+class Reply(Message):
+    """Answers one request; not part of the numbered events and not repeated after a resume."""
 
-    type: Literal["joined"] = "joined"
-    protocol: int
     request_id: RequestId | None = None
-    session_id: Id
-    """Secret: with a token of the same identity and room it resumes the session."""
+
+
+class State(Message):
+    """Everything a client must know to begin, or to begin again."""
+
     room: RoomInfo
     participant: ParticipantInfo
     """The client itself."""
     participants: tuple[ParticipantInfo, ...] = ()
-    """Everyone else that it may see."""
-    answer: Sdp | None = None
+    """Everyone visible. May hold the client itself."""
     tracks: tuple[SectionTrack, ...] = ()
-    """The client's tracks that came with the offer."""
+    """The client's own published tracks."""
+    subscriptions: tuple[Binding, ...] = ()
+    """Bindings now in force."""
+
+
+class Joined(Event):
+    """The session has begun."""
+
+    type: Literal["joined"] = "joined"
+    request_id: RequestId | None = None
+    protocol: int
+    session_id: Id
+    """Secret: with a token of the same identity and room it resumes the session."""
+    state: State
+    answer: Sdp | None = None
     ice_servers: tuple[IceServer, ...] = ()
     server: ServerInfo
     resume_window_s: float
@@ -246,62 +258,56 @@ class Joined(Event):
     ping_interval_s: float
     """Send `ping` this often."""
     ping_timeout_s: float
-    """Silence for this long ends the WebSocket, on either side."""
+    """No message for this long after a `ping`: the WebSocket is dead, open another and resume."""
 
 
 class Resumed(Event):
-    """The session goes on; whole state again, in place of what was missed."""
+    """The session goes on. Its `seq` is the number it goes on from."""
 
     type: Literal["resumed"] = "resumed"
     request_id: RequestId | None = None
     session_id: Id
-    room: RoomInfo
-    participant: ParticipantInfo
-    participants: tuple[ParticipantInfo, ...] = ()
-    subscriptions: tuple[Binding, ...] = ()
-    """Every binding now in force; one that is not here has ended."""
+    state: State | None = None
+    """Null: every event that was missed follows. Else some were forgotten: replace everything by this."""
     answer: Sdp | None = None
-    missed: Sequence
-    """Events that were not delivered. State is whole; data messages among them are lost."""
 
 
-class Answer(Event):
+class Answer(Reply):
     """Answer to `offer`."""
 
     type: Literal["answer"] = "answer"
-    request_id: RequestId | None = None
     id: int
     sdp: Sdp
     tracks: tuple[SectionTrack, ...] = ()
-    """The client's tracks, for each section newly sent in."""
+    """The tracks that this offer published."""
 
 
-class Ok(Event):
-    """A request with a `request_id` that has no other answer was done."""
+class Ok(Reply):
+    """A request with a `request_id` that has no other answer was accepted."""
 
     type: Literal["ok"] = "ok"
-    request_id: RequestId
 
 
-class Error(Event):
-    """A request was refused. The session goes on unless a close follows."""
+class Error(Reply):
+    """A request was refused and changed nothing. The session goes on unless a close follows."""
 
     type: Literal["error"] = "error"
     code: str
     message: str
-    request_id: RequestId | None = None
     offer_id: int | None = None
     """The `id` of the refused offer."""
 
 
 class Participants(Event):
-    """Who came, changed or left since the last one, coalesced over at most 100 ms. Never about the hidden."""
+    """Who left, came or changed, coalesced over 50 to 100 ms. Apply `left` first, then the others."""
 
     type: Literal["participants"] = "participants"
-    joined: tuple[ParticipantInfo, ...] = ()
-    updated: tuple[ParticipantInfo, ...] = ()
-    """Whole pictures: a track that is not in it is gone. May hold the client itself."""
     left: tuple[Departure, ...] = ()
+    """May name somebody never seen."""
+    joined: tuple[ParticipantInfo, ...] = ()
+    """May repeat somebody already known."""
+    updated: tuple[ParticipantInfo, ...] = ()
+    """Whole pictures: a track that is missing from one is gone. May hold the client itself."""
 
 
 class Subscribed(Event):
@@ -310,7 +316,6 @@ class Subscribed(Event):
     type: Literal["subscribed"] = "subscribed"
     track_id: Id
     mid: Mid
-    request_id: RequestId | None = None
 
 
 class Unsubscribed(Event):
@@ -318,9 +323,7 @@ class Unsubscribed(Event):
 
     type: Literal["unsubscribed"] = "unsubscribed"
     track_id: Id
-    mid: Mid | None = None
-    """Absent: it was wanted and never bound."""
-    request_id: RequestId | None = None
+    mid: Mid
 
 
 class SectionsNeeded(Event):
@@ -370,12 +373,21 @@ class Muted(Event):
     muted: bool
 
 
+class Unpublished(Event):
+    """The server ended a track of the client, for the reason in `code`."""
+
+    type: Literal["unpublished"] = "unpublished"
+    track_id: Id
+    code: str
+    message: str
+
+
 class DataReceived(Event):
     """A data message for a client without a data channel."""
 
     type: Literal["data"] = "data"
     identity: str
-    """Sender; "" is the server."""
+    """Sender; "" is the server, or somebody hidden."""
     payload: Payload
     topic: str = ""
     reliable: bool = True
@@ -385,17 +397,14 @@ class TransportUpdate(Event):
     """The client's media transport as the server sees it."""
 
     type: Literal["transport"] = "transport"
-    state: Literal["connecting", "connected", "disconnected", "closed"]
-    reason: str = ""
-    """With `closed`."""
+    state: Literal["connecting", "connected", "disconnected"]
 
 
-class Pong(Event):
+class Pong(Reply):
     """Answer to `ping`."""
 
     type: Literal["pong"] = "pong"
     time: TimeMs
-    request_id: RequestId | None = None
 
 
 class LeaveNotice(Event):
@@ -423,6 +432,7 @@ ServerMessage = (
     | RoomUpdate
     | PermissionsUpdate
     | Muted
+    | Unpublished
     | DataReceived
     | TransportUpdate
     | Pong

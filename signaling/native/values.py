@@ -63,8 +63,8 @@ Priority = Annotated[int, Field(ge=1, le=255)]
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen_share", "screen_share_audio", "unknown"]
 Encryption = Literal["none", "gcm", "custom"]
-ParticipantKind = Literal["standard", "agent", "ingress", "relay"]
-ParticipantState = Literal["joining", "active", "disconnected"]
+ParticipantKind = Literal["standard", "agent", "ingress", "egress", "sip", "relay"]
+ParticipantState = Literal["joining", "active", "leaving", "gone"]
 
 
 class Message(BaseModel):
@@ -83,6 +83,8 @@ class Layer(Message):
     """Pixels; 0 is unknown."""
     max_bitrate_bps: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     """0 is unknown."""
+    active: bool = False
+    """From the server: packets of it arrive."""
 
 
 class TrackInfo(Message):
@@ -102,6 +104,7 @@ class TrackInfo(Message):
     height: int = 0
     layers: tuple[Layer, ...] = ()
     encryption: Encryption = "none"
+    stereo: bool = False
 
 
 class Permissions(Message):
@@ -110,8 +113,8 @@ class Permissions(Message):
     can_subscribe: bool = True
     can_publish: bool = True
     can_publish_data: bool = True
-    can_publish_sources: tuple[Source, ...] = ()
-    """Empty: every source."""
+    can_publish_sources: tuple[Source, ...] | None = None
+    """Null: every source. A list, even an empty one: only those."""
     can_update_metadata: bool = False
     hidden: bool = False
 
@@ -128,6 +131,8 @@ class ParticipantInfo(Message):
     state: ParticipantState = "joining"
     joined_at: float = 0.0
     """Seconds since 1970, UTC."""
+    version: int = 0
+    """Grows with every change; an older picture is stale."""
     permissions: Permissions = Permissions()
     tracks: tuple[TrackInfo, ...] = ()
 
@@ -142,6 +147,7 @@ class RoomInfo(Message):
     """Seconds since 1970, UTC."""
     max_participants: int = 0
     """0: no limit."""
+    recording: bool = False
 
 
 class IceServer(Message):

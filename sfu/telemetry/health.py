@@ -1,0 +1,59 @@
+"""Alive and ready: two questions that an orchestrator asks, and why not when the answer is no."""
+
+from enum import StrEnum
+
+STALL_S = 5.0  # a loop this late does not serve anybody; an orchestrator should look
+
+
+class ServerState(StrEnum):
+    """Life of the process."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+_NEXT = {
+    ServerState.STARTING: {ServerState.READY, ServerState.DRAINING, ServerState.STOPPED},
+    ServerState.READY: {ServerState.DRAINING},
+    ServerState.DRAINING: {ServerState.STOPPED},
+    ServerState.STOPPED: set(),
+}
+
+
+class Health:
+    """Where the process is in its life, and whether its parts work."""
+
+    def __init__(self) -> None:
+        self.state = ServerState.STARTING
+        self._faults: dict[str, str] = {}
+
+    def enter(self, state: ServerState) -> None:
+        """Go on to the next state; entering the one it is in does nothing.
+
+        Raises:
+            ValueError: There is no way from here to there.
+        """
+        if state is self.state:
+            return
+        if state not in _NEXT[self.state]:
+            raise ValueError(f"no way from {self.state} to {state}")
+        self.state = state
+
+    def fault(self, part: str, reason: str) -> None:
+        """A part does not work; the process is alive and not ready."""
+        self._faults[part] = reason
+
+    def mend(self, part: str) -> None:
+        """A part works again."""
+        self._faults.pop(part, None)
+
+    @property
+    def ready(self) -> bool:
+        """New participants are welcome."""
+        return self.state is ServerState.READY and not self._faults
+
+    def describe(self) -> dict[str, object]:
+        """For the body of /readyz."""
+        return {"state": self.state.value, "ready": self.ready, "faults": dict(self._faults)}
