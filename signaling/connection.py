@@ -8,8 +8,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
+from sfu.settings.models import Settings
 from signaling.closing import CloseCode, fit_reason
 from signaling.dialect import Dialect, Outgoing
 from signaling.outbox import Outbox

@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs, health, traces. Reads the domain through its observer, never the other way."""
+"""What operators see: metrics, logs, health, traces. Hears of the domain through its observer."""

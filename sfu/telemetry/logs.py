@@ -38,12 +38,15 @@ class _Redact(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """For people: time (UTC), level, logger without its package, message."""
-
-    converter = time.gmtime
+    """For people: time (UTC), level, logger, message."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        line = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
+        super().__init__(line, "%Y-%m-%dT%H:%M:%S")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        """As `logging.Formatter.formatTime`, in UTC."""
+        return time.strftime(datefmt or "%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
 
 
 class JsonFormatter(logging.Formatter):

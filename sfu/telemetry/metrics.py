@@ -1,4 +1,4 @@
-"""Every Prometheus metric of the control plane. Units are in the names; every label has a bounded set of values.
+"""Every Prometheus metric of the control plane. Units are in the names; labels are bounded.
 
 What the packet plane counts is in plane_metrics.py. Detail per participant is in the server API, not here.
 """
@@ -45,9 +45,7 @@ class Metrics:
         def histogram(
             name: str, text: str, buckets: tuple[float, ...], labels: Iterable[str] = ()
         ) -> Histogram:
-            return Histogram(
-                f"airside_{name}", text, tuple(labels), buckets=buckets, registry=self.registry
-            )
+            return Histogram(f"airside_{name}", text, tuple(labels), buckets=buckets, registry=self.registry)
 
         gauge("build", "Always 1; the version is a label.", ["version"]).labels(version).set(1)
         self._rooms = gauge("rooms", "Rooms that are open.")
