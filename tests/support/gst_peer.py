@@ -27,7 +27,7 @@ videotestsrc is-live=true pattern=ball ! video/x-raw,width=320,height=240,framer
   application/x-rtp,media=video,encoding-name=VP8,payload=96 ! peer.
 """
 RECEIVE = (
-    "application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000",
+    "application/x-rtp,media=audio,encoding-name=OPUS,payload=111,clock-rate=48000,encoding-params=(string)2",
     "application/x-rtp,media=video,encoding-name=VP8,payload=96,clock-rate=90000",
 )
 
@@ -45,9 +45,10 @@ class Peer:
         self.replies = []  # a reply that is not referenced frees the offer inside it
         self.pipeline = Gst.parse_launch(PUBLISH)
         self.peer = self.pipeline.get_by_name("peer")
-        agent = self.peer.get_property("ice-agent")
-        agent.ref()
-        agent.emit("add-local-ip-address", "127.0.0.1")
+        # The binding drops one reference too many when its wrapper goes.
+        self.agent = self.peer.get_property("ice-agent")
+        self.agent.ref()
+        self.agent.emit("add-local-ip-address", "127.0.0.1")
         self.peer.connect("on-negotiation-needed", self.on_negotiation_needed)
         self.peer.connect("pad-added", self.on_pad)
         self.peer.connect("notify::ice-connection-state", self.on_state)
