@@ -1,0 +1,1 @@
+"""SDP by pure functions: `grammar` is text to model, `negotiate` offer to answer, `offer` our own offers."""

@@ -1,0 +1,146 @@
+"""Which of the offered payload types are taken, and what is said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sfu.core.codecs import Codec, MediaKind
+from sfu.core.ids import Mid
+from sfu.transport.errors import NoCommonCodecError
+from sfu.transport.plan import NegotiatedCodec
+from sfu.transport.sdp.formats import format_name, format_number, parse_fmtp
+from sfu.transport.sdp.grammar import read_number
+from sfu.transport.sdp.section import Payload, Section
+
+RTCP_CONFLICT = range(64, 96)  # with the marker bit these look like RTCP on one port (RFC 5761 section 4)
+
+TRANSPORT_CC = "transport-cc"
+REMB = "goog-remb"
+FEEDBACK: dict[MediaKind, tuple[str, ...]] = {
+    MediaKind.AUDIO: (TRANSPORT_CC, "nack"),
+    MediaKind.VIDEO: (REMB, TRANSPORT_CC, "ccm fir", "nack", "nack pli"),
+}
+
+_SHAPES: dict[Codec, tuple[int, int]] = {Codec.OPUS: (48000, 2)}  # clock rate, channels; RFC 7587 section 7
+_VIDEO_SHAPE = (90000, 1)
+
+# Parameters that describe the format, which an answer repeats. Others say what one side prefers to receive.
+_FORMAT_PARAMETERS: dict[Codec, tuple[str, ...]] = {
+    Codec.H264: ("level-asymmetry-allowed", "packetization-mode", "profile-level-id"),
+    Codec.VP9: ("profile-id",),
+    Codec.AV1: ("level-idx", "profile", "tier"),
+    Codec.H265: ("level-id", "profile-id", "tier-flag", "tx-mode"),
+}
+_OPUS_WANTED = "minptime=10;useinbandfec=1"  # what we ask a sender for: FEC covers single losses
+
+
+@dataclass(frozen=True, slots=True)
+class CodecPolicy:
+    """What may be agreed to. Order matters in our own offers; an answer follows the peer's order."""
+
+    audio: tuple[Codec, ...] = (Codec.OPUS,)
+    video: tuple[Codec, ...] = (Codec.VP8, Codec.H264, Codec.VP9, Codec.AV1, Codec.H265)
+    preferred: Mapping[Mid, Codec] = field(default_factory=dict)
+    """Listed first in the answer of that section, where it is offered."""
+    rtx: bool = True
+
+    def enabled(self, kind: MediaKind) -> tuple[Codec, ...]:
+        """Codecs of a kind."""
+        return self.audio if kind is MediaKind.AUDIO else self.video
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedCodec:
+    """One payload type that is agreed to, with what an SDP line needs beyond the plan."""
+
+    codec: NegotiatedCodec
+    encoding: str
+    feedback: tuple[str, ...]
+
+
+def select_codecs(section: Section, kind: MediaKind, policy: CodecPolicy) -> tuple[SelectedCodec, ...]:
+    """Payload types of the section that are agreed to, in the peer's order; a preferred codec first.
+
+    H.264 is told apart by packetization mode and profile (RFC 6184 section 8.2.2), VP9 and AV1 by profile;
+    several payload types of one codec are kept.
+
+    Raises:
+        NoCommonCodecError: None is.
+    """
+    enabled = policy.enabled(kind)
+    retransmission = _retransmission(section) if policy.rtx and kind is MediaKind.VIDEO else {}
+    selected: list[SelectedCodec] = []
+    for payload in section.payloads:
+        codec = _codec_of(payload, kind)
+        if codec is None or codec not in enabled or payload.payload_type in RTCP_CONFLICT:
+            continue
+        number = format_number(codec, payload.parameters)
+        if number is None:
+            continue
+        feedback = tuple(item for item in FEEDBACK[kind] if item in payload.feedback)
+        agreed = NegotiatedCodec(
+            payload_type=payload.payload_type,
+            codec=codec,
+            clock_rate=payload.clock_rate,
+            channels=payload.channels,
+            fmtp=_answer_fmtp(codec, payload),
+            rtx_payload_type=retransmission.get(payload.payload_type),
+            nack="nack" in feedback,
+            format=number,
+        )
+        selected.append(SelectedCodec(agreed, payload.encoding, feedback))
+    if not selected:
+        raise NoCommonCodecError(
+            section.mid, offered_names(section, kind), tuple(format_name(codec, {}) for codec in enabled)
+        )
+    wanted = policy.preferred.get(Mid(section.mid))
+    return (
+        tuple(sorted(selected, key=lambda item: item.codec.codec is not wanted))
+        if wanted
+        else tuple(selected)
+    )
+
+
+def offered_names(section: Section, kind: MediaKind) -> tuple[str, ...]:
+    """Codecs of a section as people read them, each once, without RTX, RED and FEC."""
+    names: dict[str, None] = {}
+    for payload in section.payloads:
+        codec = _codec_of(payload, kind)
+        if codec is not None:
+            names[format_name(codec, payload.parameters)] = None
+        elif payload.encoding.lower() not in ("rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"):
+            names[payload.encoding] = None
+    return tuple(names)
+
+
+def _codec_of(payload: Payload, kind: MediaKind) -> Codec | None:
+    try:
+        codec = Codec(payload.encoding.lower())
+    except ValueError:
+        return None
+    shape = _SHAPES.get(codec, _VIDEO_SHAPE)
+    if codec is Codec.RED or codec.kind is not kind or (payload.clock_rate, payload.channels) != shape:
+        return None
+    return codec
+
+
+def _retransmission(section: Section) -> dict[int, int]:
+    """RTX payload type by the one it repeats (RFC 4588 section 8.6)."""
+    found: dict[int, int] = {}
+    for payload in section.payloads:
+        if payload.encoding.lower() == "rtx" and payload.payload_type not in RTCP_CONFLICT:
+            repeated = read_number(payload.parameters.get("apt", ""), 127)
+            if repeated is not None:
+                found.setdefault(repeated, payload.payload_type)
+    return found
+
+
+def _answer_fmtp(codec: Codec, payload: Payload) -> str:
+    parameters = parse_fmtp(payload.fmtp)
+    if codec is Codec.OPUS:
+        # A sender that has stereo to give may give it; others would only spend bits.
+        return _OPUS_WANTED + (";stereo=1" if parameters.get("sprop-stereo") == "1" else "")
+    return ";".join(
+        f"{name}={parameters[name]}" for name in _FORMAT_PARAMETERS.get(codec, ()) if name in parameters
+    )
