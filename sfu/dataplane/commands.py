@@ -1,0 +1,330 @@
+"""What we tell one worker's engine. Names and fields as in dataplane/engine/src/command.rs.
+
+Enums are the text of their Rust names in snake case. Ids are allocated by the facade, never reused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sfu.core.codecs import Codec, MediaKind
+from sfu.core.ids import Identity, Mid, ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class IceCredentials:
+    """ICE user fragment and password of one side (RFC 8445 section 5.3)."""
+
+    ufrag: str
+    password: str
+
+
+class Role(StrEnum):
+    """Which half of ICE and DTLS we play."""
+
+    SERVER = "server"
+    """ICE-lite responder and DTLS server: what a client connects to."""
+    CLIENT = "client"
+    """Full controlling ICE agent and DTLS/SCTP client: load test, dense agents, links."""
+
+
+class DataDialect(StrEnum):
+    """How a member's data messages look on the wire."""
+
+    NATIVE = "native"
+
+
+@dataclass(frozen=True, slots=True)
+class AddTransport:
+    """Creates a transport; from now on STUN for its ufrag is answered."""
+
+    transport: TransportId
+    room: RoomId
+    role: Role
+    local: IceCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class SetRemote:
+    """What negotiation found out about the far side. Sent again after each negotiation."""
+
+    transport: TransportId
+    ice: IceCredentials | None
+    """Needed in client role to send checks; a lite responder does without."""
+    fingerprints: tuple[tuple[str, bytes], ...]
+    """Hash name in lower case, digest."""
+    candidates: tuple[tuple[str, int], ...]
+    """IP address and port. Client role only."""
+    extensions: tuple[tuple[int, str], ...]
+    """Id and URI; URIs the engine has no use for are passed over."""
+    allow_mixed: bool
+    transport_cc: bool
+    remb: bool
+    data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddRemoteCandidate:
+    """A candidate that came after the description. Client role only."""
+
+    transport: TransportId
+    address: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RestartIce:
+    """New local credentials; the old ones hold until the first valid check with the new."""
+
+    transport: TransportId
+    local: IceCredentials
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTransport:
+    """Sends close_notify, forgets the transport with its tracks, slots and channels."""
+
+    transport: TransportId
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSource:
+    """A publisher on this worker, in one section of its transport."""
+
+    transport: TransportId
+    mid: Mid
+
+
+@dataclass(frozen=True, slots=True)
+class RingSource:
+    """Another worker of this process, whose track has the same id. Made by the facade."""
+
+    home: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSource:
+    """Fed from this process by `write_track`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveCodec:
+    """A codec a publisher may send, by payload type."""
+
+    payload_type: int
+    codec: Codec
+    clock_rate: int
+    rtx_payload_type: int | None
+    nack: bool
+    format: int
+    """Codec plus format parameters; equal numbers may be forwarded to each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerSpec:
+    """One simulcast layer, or the only one."""
+
+    rid: str | None = None
+    ssrc: int | None = None
+    rtx_ssrc: int | None = None
+    height_px: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AddTrack:
+    """Starts to accept a published track. Sent again when its section was negotiated anew."""
+
+    track: TrackId
+    room: RoomId
+    source: TransportSource | RingSource | LocalSource
+    kind: MediaKind
+    codecs: tuple[ReceiveCodec, ...]
+    layers: tuple[LayerSpec, ...]
+    """Lowest quality first; at least one."""
+    muted: bool
+    cname: str
+    """Given to subscribers: one per publishing participant (lip-sync)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTrackMuted:
+    """A muted track sends no keyframe requests and is not missed by quality."""
+
+    track: TrackId
+    muted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTrack:
+    """Forgets the track; slots that carried it fall silent and are unbound."""
+
+    track: TrackId
+
+
+@dataclass(frozen=True, slots=True)
+class RingTarget:
+    """Another worker, once for all its slots. Made by the facade."""
+
+    worker: WorkerId
+
+
+@dataclass(frozen=True, slots=True)
+class TapTarget:
+    """A reader in this process, in batches."""
+
+    tap: TapId
+
+
+@dataclass(frozen=True, slots=True)
+class AddTarget:
+    """Sends a track's packets to a reader that is not a slot: source numbering, no rewrite."""
+
+    track: TrackId
+    target: RingTarget | TapTarget
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveTarget:
+    """Ends what `AddTarget` began."""
+
+    track: TrackId
+    target: RingTarget | TapTarget
+
+
+@dataclass(frozen=True, slots=True)
+class SendCodec:
+    """A codec a subscriber takes, by payload type."""
+
+    payload_type: int
+    codec: Codec
+    clock_rate: int
+    rtx_payload_type: int | None
+    format: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddSlot:
+    """Agrees an outgoing section. It stays silent until a track is bound."""
+
+    slot: SlotId
+    transport: TransportId
+    mid: Mid
+    rid: str | None
+    kind: MediaKind
+    ssrc: int
+    rtx_ssrc: int | None
+    codecs: tuple[SendCodec, ...]
+    """By preference."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSlot:
+    """Ends an outgoing section."""
+
+    slot: SlotId
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a subscriber wants of a track; the engine answers with what it can."""
+
+    max_height_px: int
+    """Tallest picture wanted; 0 pauses video. Layers of unknown height count by index."""
+    max_temporal: int
+    priority: int
+    """1 (thumbnail) to 255 (screen share)."""
+    may_pause: bool
+    """The allocator may stop this track when the network cannot take it."""
+    paused: bool
+    """Nothing is sent at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Binds a track to a slot, whatever it carried before: a source switch."""
+
+    slot: SlotId
+    track: TrackId
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateSubscription:
+    """Changes the wish of a bound slot."""
+
+    slot: SlotId
+    wish: Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Unbinds; the slot keeps its sequence numbers for the next track."""
+
+    slot: SlotId
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKeyframe:
+    """Asks the publisher for a keyframe, within the throttle."""
+
+    track: TrackId
+    layer: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetMember:
+    """Adds or changes a member in the data routing table. The facade tells every worker."""
+
+    room: RoomId
+    participant: ParticipantId
+    identity: Identity
+    transport: TransportId
+    dialect: DataDialect
+    can_publish: bool
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveMember:
+    """Takes a member out of the data routing table."""
+
+    room: RoomId
+    participant: ParticipantId
+
+
+@dataclass(frozen=True, slots=True)
+class SendData:
+    """A data message from the server itself."""
+
+    room: RoomId
+    destinations: tuple[ParticipantId, ...]
+    """Empty: everyone in the room."""
+    reliable: bool
+    topic: str
+    """At most 256 bytes."""
+    payload: bytes
+    sender: str
+    """Identity shown as the sender; empty for the server."""
+
+
+Command = (
+    AddTransport
+    | SetRemote
+    | AddRemoteCandidate
+    | RestartIce
+    | RemoveTransport
+    | AddTrack
+    | SetTrackMuted
+    | RemoveTrack
+    | AddTarget
+    | RemoveTarget
+    | AddSlot
+    | RemoveSlot
+    | Subscribe
+    | UpdateSubscription
+    | Unsubscribe
+    | RequestKeyframe
+    | SetMember
+    | RemoveMember
+    | SendData
+)
