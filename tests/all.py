@@ -83,7 +83,9 @@ STEPS = (
     Step("unit", "Python without sockets", lambda: [pytest("tests/unit")]),
     Step("loopback", "real sockets, aiortc, hostile input", lambda: [pytest("tests/loopback")]),
     Step("browser", "Chromium, Firefox, GStreamer", lambda: [pytest("tests/browser")]),
-    Step("wheel", "a wheel in an empty environment runs the server", lambda: [tool("python", "tests/wheel.py")]),
+    Step(
+        "wheel", "a wheel in an empty environment runs the server", lambda: [tool("python", "tests/wheel.py")]
+    ),
 )
 
 
@@ -98,12 +100,14 @@ def set_up() -> bool:
 def run(commands: list[list[str]], cwd: Path) -> bool:
     """Run commands one after the other; False at the first that fails."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(VENV)}
-    return all(subprocess.run(command, cwd=cwd, env=environment).returncode == 0 for command in commands)  # noqa: S603
+    return all(subprocess.run(command, cwd=cwd, env=environment).returncode == 0 for command in commands)
 
 
 def main() -> int:
     """Run the chosen steps, print a table, and give the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("steps", nargs="*", metavar="step")
     parser.add_argument("--strict", action="store_true", help="what cannot run here fails")
     parser.add_argument("--list", action="store_true", help="name the steps and stop")
