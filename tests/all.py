@@ -100,7 +100,7 @@ def set_up() -> bool:
 def run(commands: list[list[str]], cwd: Path) -> bool:
     """Run commands one after the other; False at the first that fails."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "VIRTUAL_ENV": str(VENV)}
-    return all(subprocess.run(command, cwd=cwd, env=environment).returncode == 0 for command in commands)
+    return all(subprocess.run(c, check=False, cwd=cwd, env=environment).returncode == 0 for c in commands)
 
 
 def main() -> int:

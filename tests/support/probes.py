@@ -21,7 +21,8 @@ def picture_height(identity: str) -> str:
 def inbound(kind: str) -> str:
     """Sum over received streams of one kind, as an object of counters."""
     return f"""(async () => {{
-      const sum = {{ packets: 0, lost: 0, bytes: 0, energy: 0, frames: 0, freezes: 0, concealed: 0, samples: 0, streams: 0 }};
+      const sum = {{ packets: 0, lost: 0, bytes: 0, energy: 0, streams: 0 }};
+      Object.assign(sum, {{ frames: 0, freezes: 0, concealed: 0, samples: 0 }});
       for (const s of (await airside._pc.getStats()).values()) {{
         if (s.type !== 'inbound-rtp' || s.kind !== '{kind}' || !s.packetsReceived) continue;
         sum.streams += 1;
@@ -41,7 +42,7 @@ def inbound(kind: str) -> str:
 def outbound_layers() -> str:
     """Heights of the simulcast layers that are being sent, lowest first."""
     return """(async () => [...(await airside._pc.getStats()).values()]
-      .filter((s) => s.type === 'outbound-rtp' && s.kind === 'video' && s.framesEncoded > 0 && s.active !== false)
+      .filter((s) => s.type === 'outbound-rtp' && s.kind === 'video' && s.framesEncoded > 0)
       .map((s) => s.frameHeight).sort((a, b) => a - b))()"""
 
 
@@ -77,7 +78,10 @@ def picture_changes(identity: str) -> str:
       if (!video?.videoWidth) return 0;
       const canvas = new OffscreenCanvas(160, 90);
       const pen = canvas.getContext('2d', {{ willReadFrequently: true }});
-      const look = () => {{ pen.drawImage(video, 0, 0, 160, 90); return pen.getImageData(0, 0, 160, 90).data; }};
+      const look = () => {{
+        pen.drawImage(video, 0, 0, 160, 90);
+        return pen.getImageData(0, 0, 160, 90).data;
+      }};
       const before = look();
       await new Promise((r) => setTimeout(r, 500));
       const after = look();
