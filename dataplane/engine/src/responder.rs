@@ -1,0 +1,299 @@
+//! Which of a subscriber's NACKs to answer, so that repair never adds to the congestion.
+//!
+//! [`Responder`], one per outgoing SSRC, judges single packets; [`RepairBudget`], one per
+//! transport, bounds bytes and work.
+
+use std::time::{Duration, Instant};
+
+/// A packet is not sent again within a round trip, and never within this.
+const MIN_INTERVAL: Duration = Duration::from_millis(20);
+/// Times one packet is sent again. LiveKit `pkg/sfu/sequencer.go` has the same.
+const MAX_ANSWERS: u8 = 3;
+
+/// Part of the media bytes that repair may take. str0m `send.rs` caps at the same.
+const SHARE: f64 = 0.15;
+/// Part of one second's media that may be spent in a burst on top of the share.
+const BURST_SHARE: f64 = 0.35;
+/// Bytes/s that repair may always take (20 kbit/s).
+const MIN_BYTES_PER_S: f64 = 2_500.0;
+/// Bytes of a burst always allowed: about eight packets.
+const MIN_BURST: f64 = 10_000.0;
+/// Over which the media rate is averaged.
+const RATE_WINDOW: Duration = Duration::from_millis(500);
+/// Numbers looked at in one NACK packet.
+const MAX_PER_PACKET: u32 = 256;
+/// Numbers looked at per second on one transport.
+const MAX_PER_SECOND: u32 = 2_000;
+
+/// Why a number is not answered. Ordinary: count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotResent {
+    /// Older than the newest keyframe sent: the receiver does not need it.
+    #[error("from before the newest keyframe")]
+    BeforeKeyframe,
+    /// Sent within the last round trip: the answer is still under way.
+    #[error("sent a moment ago")]
+    TooSoon,
+    /// Sent again as often as allowed.
+    #[error("sent again too often")]
+    TooOften,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    out: u64,
+    at: Instant,
+    answers: u8,
+}
+
+/// Remembers what was sent again on one outgoing SSRC.
+#[derive(Debug)]
+pub struct Responder {
+    /// By `out % len`; a power of two.
+    sent: Box<[Option<Sent>]>,
+    keyframe: u64,
+}
+
+impl Responder {
+    /// Remembers about `packets` of the newest; as many as the cache holds is enough.
+    #[must_use]
+    pub fn new(packets: usize) -> Self {
+        Self { sent: vec![None; packets.next_power_of_two()].into(), keyframe: 0 }
+    }
+
+    /// A keyframe starts at this output number; packets before it are not repaired any more.
+    pub fn on_keyframe(&mut self, out: u64) {
+        self.keyframe = out;
+    }
+
+    /// A late packet goes out by the ordinary way now: a NACK for it crosses it on the wire.
+    pub fn on_late(&mut self, out: u64, now: Instant) {
+        let at = self.index(out);
+        self.sent[at] = Some(Sent { out, at: now, answers: 0 });
+    }
+
+    /// Asks to send an output number again; Ok counts as done.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn admit(&mut self, out: u64, rtt: Duration, now: Instant) -> Result<(), NotResent> {
+        if out < self.keyframe {
+            return Err(NotResent::BeforeKeyframe);
+        }
+        let at = self.index(out);
+        let answers = match self.sent[at] {
+            Some(sent) if sent.out == out => {
+                if sent.answers >= MAX_ANSWERS {
+                    return Err(NotResent::TooOften);
+                }
+                if now.saturating_duration_since(sent.at) < rtt.max(MIN_INTERVAL) {
+                    return Err(NotResent::TooSoon);
+                }
+                sent.answers + 1
+            }
+            _ => 1,
+        };
+        self.sent[at] = Some(Sent { out, at: now, answers });
+        Ok(())
+    }
+
+    fn index(&self, out: u64) -> usize {
+        out as usize & (self.sent.len() - 1)
+    }
+}
+
+/// What one transport may spend on repair.
+#[derive(Debug)]
+pub struct RepairBudget {
+    /// Bytes that may be spent now.
+    tokens: f64,
+    refilled: Instant,
+    media_since_refill: f64,
+    window_start: Instant,
+    media_in_window: f64,
+    media_per_s: f64,
+    numbers_in_packet: u32,
+    second_start: Instant,
+    numbers_in_second: u32,
+}
+
+impl RepairBudget {
+    /// A budget that allows a small burst at once.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self {
+            tokens: MIN_BURST,
+            refilled: now,
+            media_since_refill: 0.0,
+            window_start: now,
+            media_in_window: 0.0,
+            media_per_s: 0.0,
+            numbers_in_packet: 0,
+            second_start: now,
+            numbers_in_second: 0,
+        }
+    }
+
+    /// Media was sent for the first time: it earns its share.
+    pub fn on_media(&mut self, bytes: usize) {
+        self.media_since_refill += bytes as f64;
+        self.media_in_window += bytes as f64;
+    }
+
+    /// A NACK packet begins.
+    pub fn start_packet(&mut self) {
+        self.numbers_in_packet = 0;
+    }
+
+    /// Asks to look at one more number of the NACK packet; false: ignore the rest of it.
+    pub fn admit_number(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.second_start) >= Duration::from_secs(1) {
+            self.second_start = now;
+            self.numbers_in_second = 0;
+        }
+        if self.numbers_in_packet == MAX_PER_PACKET || self.numbers_in_second == MAX_PER_SECOND {
+            return false;
+        }
+        self.numbers_in_packet += 1;
+        self.numbers_in_second += 1;
+        true
+    }
+
+    /// Asks to spend bytes on a retransmission; true: they are spent.
+    pub fn take(&mut self, bytes: usize, now: Instant) -> bool {
+        self.refill(now);
+        let bytes = bytes as f64;
+        if self.tokens < bytes {
+            return false;
+        }
+        self.tokens -= bytes;
+        true
+    }
+
+    fn refill(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.refilled).as_secs_f64();
+        self.refilled = now;
+        let window = now.saturating_duration_since(self.window_start);
+        if window >= RATE_WINDOW {
+            let rate = self.media_in_window / window.as_secs_f64();
+            self.media_per_s = (self.media_per_s + rate) / 2.0;
+            self.window_start = now;
+            self.media_in_window = 0.0;
+        }
+        let earned = (self.media_since_refill * SHARE).max(MIN_BYTES_PER_S * elapsed);
+        self.media_since_refill = 0.0;
+        let depth = (self.media_per_s * BURST_SHARE).max(MIN_BURST);
+        self.tokens = (self.tokens + earned).min(depth);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(50);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_number_is_answered_once_per_round_trip_and_three_times_in_all() {
+        let start = Instant::now();
+        let mut responder = Responder::new(64);
+        let answered = (0..10).filter(|i| responder.admit(7, RTT, start + ms(5 * i)).is_ok());
+        assert_eq!(answered.count(), 1, "ten requests in 50 ms");
+        assert_eq!(responder.admit(7, RTT, start + ms(50)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(99)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, RTT, start + ms(100)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(900)), Err(NotResent::TooOften));
+        assert_eq!(responder.admit(8, RTT, start), Ok(()));
+    }
+
+    #[test]
+    fn short_round_trips_wait_twenty_milliseconds() {
+        let start = Instant::now();
+        let mut responder = Responder::new(64);
+        assert_eq!(responder.admit(7, ms(1), start), Ok(()));
+        assert_eq!(responder.admit(7, ms(1), start + ms(19)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, ms(1), start + ms(20)), Ok(()));
+    }
+
+    #[test]
+    fn late_packet_under_way_is_not_sent_again_at_once() {
+        let start = Instant::now();
+        let mut responder = Responder::new(64);
+        responder.on_late(7, start);
+        assert_eq!(responder.admit(7, RTT, start + ms(10)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, RTT, start + ms(60)), Ok(()));
+    }
+
+    #[test]
+    fn packets_before_the_newest_keyframe_are_not_repaired() {
+        let now = Instant::now();
+        let mut responder = Responder::new(64);
+        responder.on_keyframe(100);
+        assert_eq!(responder.admit(99, RTT, now), Err(NotResent::BeforeKeyframe));
+        assert_eq!(responder.admit(100, RTT, now), Ok(()));
+    }
+
+    #[test]
+    fn numbers_are_bounded_per_packet_and_per_second() {
+        let start = Instant::now();
+        let mut budget = RepairBudget::new(start);
+        budget.start_packet();
+        assert_eq!((0..300).filter(|_| budget.admit_number(start)).count(), 256);
+        let mut admitted = 256;
+        for _ in 0..20 {
+            budget.start_packet();
+            admitted += (0..300).filter(|_| budget.admit_number(start)).count();
+        }
+        assert_eq!(admitted, 2000);
+        budget.start_packet();
+        assert!(budget.admit_number(start + ms(1000)));
+    }
+
+    #[test]
+    fn repair_stays_within_its_share_over_a_policed_link() {
+        // 400 kbit/s offered, of which the link loses a part: everything lost is asked for.
+        let start = Instant::now();
+        let mut budget = RepairBudget::new(start);
+        let (mut media, mut repair) = (0, 0);
+        for packet in 0..150 * 50u64 {
+            let now = start + ms(20 * packet);
+            budget.on_media(1000);
+            media += 1000;
+            for _ in 0..2 {
+                if budget.take(1000, now) {
+                    repair += 1000;
+                }
+            }
+        }
+        let share = f64::from(repair) / f64::from(media);
+        assert!((0.13..0.17).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn a_burst_is_repaired_from_what_was_saved() {
+        let start = Instant::now();
+        let mut budget = RepairBudget::new(start);
+        let mut now = start;
+        for _ in 0..400 {
+            now += ms(5);
+            budget.on_media(1250);
+            budget.take(0, now);
+        }
+        // 2 Mbit/s: a third of a second's bytes at once, and not more.
+        let repaired = (0..200).filter(|_| budget.take(1250, now)).count();
+        assert!((50..=70).contains(&repaired), "{repaired}");
+    }
+
+    #[test]
+    fn audio_alone_may_always_repair_a_little() {
+        let start = Instant::now();
+        let mut budget = RepairBudget::new(start);
+        while budget.take(100, start) {}
+        assert!(!budget.take(100, start + ms(39)));
+        assert!(budget.take(100, start + ms(41)));
+    }
+}
