@@ -14,6 +14,7 @@ pub mod nack;
 mod offset_map;
 pub mod reception;
 pub mod responder;
+pub mod rtcp;
 pub mod rtp;
 pub mod rtt;
 pub mod sender;
