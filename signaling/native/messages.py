@@ -241,15 +241,14 @@ class State(Message):
     """Bindings now in force."""
 
 
-class Joined(Event):
-    """The session has begun."""
+class JoinedHead(Event):
+    """`joined` without the state, which the server encodes once for many."""
 
     type: Literal["joined"] = "joined"
     request_id: RequestId | None = None
     protocol: int
     session_id: Id
     """Secret: with a token of the same identity and room it resumes the session."""
-    state: State
     answer: Sdp | None = None
     ice_servers: tuple[IceServer, ...] = ()
     server: ServerInfo
@@ -261,15 +260,26 @@ class Joined(Event):
     """No message for this long after a `ping`: the WebSocket is dead, open another and resume."""
 
 
-class Resumed(Event):
-    """The session goes on. Its `seq` is the number it goes on from."""
+class Joined(JoinedHead):
+    """The session has begun."""
+
+    state: State
+
+
+class ResumedHead(Event):
+    """`resumed` without the state."""
 
     type: Literal["resumed"] = "resumed"
     request_id: RequestId | None = None
     session_id: Id
+    answer: Sdp | None = None
+
+
+class Resumed(ResumedHead):
+    """The session goes on. Its `seq` is the number it goes on from."""
+
     state: State | None = None
     """Null: every event that was missed follows. Else some were forgotten: replace everything by this."""
-    answer: Sdp | None = None
 
 
 class Answer(Reply):
