@@ -36,6 +36,12 @@ pub enum Format {
     Xr,
     /// SRTP key material.
     Srtp,
+    /// SCTP packet (RFC 9260, section 3).
+    Sctp,
+    /// Data channel establishment (RFC 8832, section 5).
+    Dcep,
+    /// Data message in a dialect's envelope.
+    Envelope,
 }
 
 impl Format {
@@ -58,6 +64,9 @@ impl Format {
             Self::Remb => "rtcp_remb",
             Self::Xr => "rtcp_xr",
             Self::Srtp => "srtp",
+            Self::Sctp => "sctp",
+            Self::Dcep => "dcep",
+            Self::Envelope => "envelope",
         }
     }
 }

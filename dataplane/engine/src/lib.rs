@@ -17,6 +17,7 @@ pub mod responder;
 pub mod rtcp;
 pub mod rtp;
 pub mod rtt;
+pub mod sctp;
 pub mod sender;
 pub mod seq_map;
 pub mod seq_num;
