@@ -4,6 +4,7 @@
 //! out, and `poll_timeout` says when to call `handle_timeout` next.
 #![forbid(unsafe_code)]
 
+pub mod audio_level;
 pub mod cache;
 pub mod codec;
 pub mod demux;
@@ -12,6 +13,7 @@ pub mod keyframe;
 pub mod load;
 pub mod nack;
 mod offset_map;
+pub mod receive_estimate;
 pub mod reception;
 pub mod responder;
 pub mod rtcp;
@@ -21,5 +23,8 @@ pub mod sctp;
 pub mod sender;
 pub mod seq_map;
 pub mod seq_num;
+pub mod speakers;
 pub mod stun;
+pub mod timestamps;
+pub mod twcc;
 pub mod units;

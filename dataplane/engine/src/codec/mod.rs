@@ -85,7 +85,7 @@ impl Codec {
 pub enum Keyframe {
     /// The first packet of a keyframe (for H.264 and H.265: of its parameter sets).
     Yes,
-    /// Anything else, further packets of a keyframe included.
+    /// Anything else: further packets of a keyframe, and all audio, which may start anywhere.
     No,
     /// The payload could not be read.
     Unknown,
