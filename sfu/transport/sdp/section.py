@@ -123,8 +123,7 @@ def read_sections(description: SessionDescription) -> tuple[Section, ...]:
         reader.ufrag, reader.pwd, tuple(dict.fromkeys(reader.fingerprints)), reader.setup
     )
     sections = tuple(
-        _read_section(media, index, session, session_mixed=reader.allow_mixed)
-        for index, media in enumerate(description.media)
+        _read_section(media, index, session, defaults=reader) for index, media in enumerate(description.media)
     )
     mids: set[str] = set()
     owners: dict[int, str] = {}
@@ -140,7 +139,7 @@ def read_sections(description: SessionDescription) -> tuple[Section, ...]:
 
 
 def _read_section(
-    media: MediaDescription, index: int, session: TransportAttributes, *, session_mixed: bool
+    media: MediaDescription, index: int, session: TransportAttributes, *, defaults: _Reader
 ) -> Section:
     reader = _Reader()
     for attribute in media.attributes:
@@ -152,7 +151,7 @@ def _read_section(
         port=media.port,
         protocol=media.protocol,
         formats=media.formats,
-        direction=reader.direction or Direction.SENDRECV,
+        direction=reader.direction or defaults.direction or Direction.SENDRECV,
         payloads=tuple(reader.payloads(media)),
         extensions=tuple(reader.extensions),
         transport=TransportAttributes(
@@ -170,7 +169,7 @@ def _read_section(
         rtcp_mux=reader.rtcp_mux,
         rtcp_rsize=reader.rtcp_rsize,
         bundle_only=reader.bundle_only,
-        allow_mixed=reader.allow_mixed or session_mixed,
+        allow_mixed=reader.allow_mixed or defaults.allow_mixed,
         sctp_port=reader.sctp_port,
     )
 
@@ -334,10 +333,15 @@ class _Reader:
             self.simulcast[direction] = tuple(dict.fromkeys(chosen))
 
     def _ssrc(self, value: str, line: int) -> None:
-        ssrc = read_number(value.partition(" ")[0], 2**32 - 1)
+        number, _, attribute = value.partition(" ")
+        ssrc = read_number(number, 2**32 - 1)
         if ssrc is None:
             raise SdpError(line, "ssrc needs a number below 2^32")
         self.ssrcs[ssrc] = None
+        if attribute.startswith("msid:") and self.msid is None:
+            # GStreamer says it only here, the form before RFC 8830.
+            stream, _, track = attribute.removeprefix("msid:").partition(" ")
+            self.msid = (stream, track.strip())
         if len(self.ssrcs) > MAX_SSRCS:
             raise SdpError(line, f"more than {MAX_SSRCS} SSRCs")
 
