@@ -301,9 +301,7 @@ class TestHostileInput:
             json.dumps({"type": "subscribe", "track_id": "TR_1", "priority": 10**400}),
         ],
     )
-    async def test_what_is_no_message_changes_nothing(
-        self, joined: Client, frame: str
-    ) -> None:
+    async def test_what_is_no_message_changes_nothing(self, joined: Client, frame: str) -> None:
         await joined.dialect.handle_frame(frame)
         error = joined.wire.frames[-1]
         assert error.code in ("bad_message", "unknown_type")

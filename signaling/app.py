@@ -1,0 +1,173 @@
+"""Routes of the one HTTP port, and nothing else: signaling, server API, health, metrics, page."""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
+
+from sfu.core.clock import Clock
+from sfu.core.errors import DrainingError, InvalidRequestError, UnauthorizedError
+from sfu.core.ids import RoomName
+from sfu.participants.permissions import Grant
+from sfu.participants.requests import JoinRequest
+from sfu.service import Service
+from sfu.settings.models import Settings
+from sfu.telemetry import metrics as telemetry
+from sfu.telemetry.health import Health
+from signaling import auth
+from signaling.closing import CloseCode, fit_reason
+from signaling.connection import Connection, ConnectionLimits
+from signaling.http import admin, guards, problems
+from signaling.native import values
+from signaling.native.dialect import NativeContext, NativeDialect, error_frame
+
+CORS_MAX_AGE_S = 86_400  # as long as browsers keep a preflight at most
+API_TEXT = "Rooms and participants of an Airside server. Every request needs a token with an admin grant."
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What the routes stand on; made by the composition root."""
+
+    service: Service
+    settings: Settings
+    clock: Clock
+    metrics: telemetry.Metrics
+    health: Health
+    version: str
+    node: str
+    dev: bool = False
+    """Hand out tokens to anybody who asks. For development only."""
+
+
+def create_app(edge: Edge) -> ASGIApp:
+    """The application that uvicorn serves."""
+    app = FastAPI(
+        title="Airside",
+        description=API_TEXT,
+        version=edge.version,
+        openapi_url=f"{admin.PREFIX}/openapi.json",
+        redoc_url=None,
+    )
+    problems.install(app)
+    authenticator = auth.Authenticator(edge.settings.keys, edge.settings.auth.leeway_s)
+    admin.install(app, admin.Backend(edge.service, authenticator, edge.clock))
+    _signaling_routes(app, edge, authenticator)
+    _operator_routes(app, edge)
+    if edge.dev:
+        _token_route(app, edge)
+    if edge.settings.http.page:
+        _page_routes(app)
+    guarded: ASGIApp = guards.BodyLimit(app, edge.settings.limits.api_body_bytes)
+    guarded = guards.EncodedNames(guarded, admin.PREFIX)
+    guarded = guards.AccessLog(guarded, edge.metrics, admin.PREFIX)
+    # Outermost, so that errors have the headers too; nothing here knows cookies.
+    return CORSMiddleware(
+        guarded,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        max_age=CORS_MAX_AGE_S,
+    )
+
+
+def metrics_app(metrics: telemetry.Metrics) -> FastAPI:
+    """Only `/metrics`, for a port of its own."""
+    app = FastAPI(openapi_url=None)
+    _metrics_route(app, metrics)
+    return app
+
+
+def _signaling_routes(app: FastAPI, edge: Edge, authenticator: auth.Authenticator) -> None:
+    limits = ConnectionLimits.from_settings(edge.settings)
+    context = NativeContext(
+        service=edge.service,
+        clock=edge.clock,
+        metrics=edge.metrics,
+        server=values.ServerInfo(version=edge.version, node=edge.node),
+        ping_interval_s=edge.settings.session.ping_interval_s,
+        ping_timeout_s=edge.settings.session.ping_timeout_s,
+    )
+
+    @app.websocket("/signal")
+    async def signal(socket: WebSocket) -> None:
+        if not edge.health.ready:
+            await socket.send_denial_response(problems.answer(DrainingError()))
+            return
+        begun_at = edge.clock.monotonic()
+        try:
+            text = auth.find_token(socket.headers, socket.query_params)
+            token = authenticator.verify(text, edge.clock.wall())
+        except UnauthorizedError as error:
+            # Browsers hide the answer to a refused upgrade; an accepted one can say why.
+            edge.metrics.join_outcome(error.code)
+            await socket.accept()
+            await socket.send_text(error_frame(error.code, error.text).decode())
+            await socket.close(CloseCode.UNAUTHORIZED, fit_reason(error.text))
+            return
+        auth_s = edge.clock.monotonic() - begun_at
+        await socket.accept()
+        edge.metrics.socket_opened()
+        connection = Connection(socket, limits, name=f"{token.api_key} {token.grant.room}")
+        address = socket.client.host if socket.client is not None else ""
+        try:
+            await connection.run(NativeDialect(context, token, connection, address, auth_s))
+        finally:
+            edge.metrics.socket_closed(connection.close_code or CloseCode.INTERNAL)
+
+    @app.get("/signal/validate", include_in_schema=False)
+    async def validate(request: Request) -> Response:
+        text = auth.find_token(request.headers, request.query_params)
+        token = authenticator.verify(text, edge.clock.wall())
+        edge.service.check_join(JoinRequest(grant=token.grant, identity=token.identity))
+        return PlainTextResponse("success")
+
+
+def _operator_routes(app: FastAPI, edge: Edge) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> JSONResponse:
+        return JSONResponse(edge.health.describe(), 200 if edge.health.ready else 503)
+
+    if edge.settings.http.metrics_port is None:
+        _metrics_route(app, edge.metrics)
+
+
+def _metrics_route(app: FastAPI, metrics: telemetry.Metrics) -> None:
+    @app.get("/metrics", include_in_schema=False)
+    async def exposition() -> Response:
+        return Response(metrics.expose(), headers={"Content-Type": telemetry.CONTENT_TYPE})
+
+
+def _token_route(app: FastAPI, edge: Edge) -> None:
+    key, secret = next(iter(edge.settings.keys.items()))
+
+    @app.get("/dev/token", include_in_schema=False)
+    async def dev_token(room: str, identity: str, name: str = "") -> dict[str, str]:
+        if not room or not identity:
+            raise InvalidRequestError("room" if not room else "identity", "is needed")
+        grant = Grant(room=RoomName(room), room_join=True, can_update_own_metadata=True)
+        token = auth.create_token(
+            key, secret, grant, now=edge.clock.wall(), identity=identity, name=name or identity
+        )
+        return {"token": token, "page": "/?" + urlencode({"room": room, "token": token})}
+
+
+def _page_routes(app: FastAPI) -> None:
+    web = files("sfu") / "web"
+    app.mount("/client", StaticFiles(directory=str(web / "client")))
+    app.mount("/demo", StaticFiles(directory=str(web / "demo")))
+    page = (web / "demo" / "index.html").read_text(encoding="utf-8")
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        return Response(page, media_type="text/html", headers={"Cache-Control": "no-cache"})

@@ -1,0 +1,1 @@
+"""What is asked by plain HTTP: the server API, and what stands in front of every route."""
