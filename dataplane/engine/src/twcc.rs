@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::rtcp::Arrival;
 use crate::seq_num::SeqUnwrapper;
 
 /// Time between reports while packets keep coming ...
@@ -18,16 +19,15 @@ const WINDOW: u64 = 512;
 /// A report is due at once when so many numbers wait: half of the window.
 const MANY: u64 = WINDOW / 2;
 
-/// One report's worth of arrivals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One report's worth of arrivals, as [`crate::rtcp::build_twcc`] takes them.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Arrivals<'a> {
-    /// Number of the first entry.
-    pub base: u16,
-    /// From there on, one per number; None: not received (yet). The last is received.
-    pub times: &'a [Option<Instant>],
-    /// Feedback packet count; one more with every report. A builder that splits a report must
-    /// add its further packets by [`Recorder::count_packet`].
-    pub count: u8,
+    /// First number to report on; what is not among `received` from here on is lost.
+    pub base: u64,
+    /// What arrived, ascending by number, in microseconds since the recorder's epoch.
+    pub received: &'a [Arrival],
+    /// Feedback packet count, to be raised by the builder with each packet it makes.
+    pub count: &'a mut u8,
 }
 
 /// Arrivals of one transport by transport-wide sequence number.
@@ -44,11 +44,14 @@ pub struct Recorder {
     /// Last report, or the first packet after a silence.
     since: Option<Instant>,
     count: u8,
-    scratch: Vec<Option<Instant>>,
+    scratch: Vec<Arrival>,
+    epoch: Instant,
 }
 
-impl Default for Recorder {
-    fn default() -> Self {
+impl Recorder {
+    /// `epoch` lies before all arrivals; any moment at the start of the process.
+    #[must_use]
+    pub fn new(epoch: Instant) -> Self {
         Self {
             numbers: SeqUnwrapper::default(),
             arrived: vec![None; WINDOW as usize].into(),
@@ -58,11 +61,10 @@ impl Default for Recorder {
             since: None,
             count: 0,
             scratch: Vec::with_capacity(WINDOW as usize),
+            epoch,
         }
     }
-}
 
-impl Recorder {
     /// A packet with this number arrived. Duplicates keep the first time.
     pub fn on_packet(&mut self, seq: u16, arrival: Instant) {
         let number = self.numbers.unwrap(seq);
@@ -112,18 +114,16 @@ impl Recorder {
         let highest = self.highest?;
         let first = self.next.max(highest.saturating_sub(WINDOW - 1));
         self.scratch.clear();
-        self.scratch.extend((first..=highest).map(|number| self.arrived[Self::index(number)]));
+        for number in first..=highest {
+            if let Some(arrival) = self.arrived[Self::index(number)] {
+                let at = arrival.saturating_duration_since(self.epoch);
+                self.scratch.push(Arrival { sequence: number, at_us: at.as_micros() as i64 });
+            }
+        }
         self.next = highest + 1;
         self.pending = 0;
         self.since = Some(now);
-        let count = self.count;
-        self.count_packet();
-        Some(Arrivals { base: first as u16, times: &self.scratch, count })
-    }
-
-    /// One more feedback packet was made of the last report.
-    pub fn count_packet(&mut self) {
-        self.count = self.count.wrapping_add(1);
+        Some(Arrivals { base: first, received: &self.scratch, count: &mut self.count })
     }
 
     fn advance(&mut self, highest: u64, number: u64) {
@@ -147,21 +147,25 @@ impl Recorder {
 
 #[cfg(test)]
 mod tests {
+    use crate::rtcp::build_twcc;
+
     use super::*;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn take(recorder: &mut Recorder, now: Instant) -> Option<(u16, Vec<bool>)> {
+    /// Base and numbers received, as on the wire.
+    fn take(recorder: &mut Recorder, now: Instant) -> Option<(u16, Vec<u16>)> {
         let arrivals = recorder.take(now)?;
-        Some((arrivals.base, arrivals.times.iter().map(Option::is_some).collect()))
+        let received = arrivals.received.iter().map(|arrival| arrival.sequence as u16);
+        Some((arrivals.base as u16, received.collect()))
     }
 
     #[test]
     fn many_packets_are_reported_after_50_ms_and_few_after_100() {
         let start = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(start);
         assert_eq!(recorder.poll_timeout(), None);
         recorder.on_packet(1, start);
         assert_eq!(recorder.poll_timeout(), Some(start + ms(100)));
@@ -170,70 +174,83 @@ mod tests {
         }
         assert_eq!(recorder.poll_timeout(), Some(start + ms(50)));
         assert_eq!(take(&mut recorder, start + ms(49)), None);
-        assert_eq!(take(&mut recorder, start + ms(50)), Some((1, vec![true; 10])));
+        assert_eq!(take(&mut recorder, start + ms(50)), Some((1, (1..=10).collect())));
         assert_eq!(take(&mut recorder, start + ms(200)), None, "nothing new");
     }
 
     #[test]
     fn lost_packets_between_reports_are_not_received_and_wrap() {
         let start = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(start);
         recorder.on_packet(65_534, start);
-        assert_eq!(take(&mut recorder, start + ms(100)), Some((65_534, vec![true])));
+        assert_eq!(take(&mut recorder, start + ms(100)), Some((65_534, vec![65_534])));
         recorder.on_packet(1, start + ms(110));
-        let report = Some((65_535, vec![false, false, true]));
+        let report = Some((65_535, vec![1]));
         assert_eq!(take(&mut recorder, start + ms(200)), report, "goes on where the last ended");
         recorder.on_packet(2, start + ms(210));
         recorder.on_packet(4, start + ms(211));
-        assert_eq!(take(&mut recorder, start + ms(300)), Some((2, vec![true, false, true])));
+        assert_eq!(take(&mut recorder, start + ms(300)), Some((2, vec![2, 4])));
     }
 
     #[test]
     fn late_packet_is_reported_with_what_followed_it() {
         let start = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(start);
         for seq in [10, 12, 13] {
             recorder.on_packet(seq, start);
         }
-        assert_eq!(take(&mut recorder, start + ms(100)), Some((10, vec![true, false, true, true])));
+        assert_eq!(take(&mut recorder, start + ms(100)), Some((10, vec![10, 12, 13])));
         recorder.on_packet(11, start + ms(120));
         recorder.on_packet(14, start + ms(121));
-        assert_eq!(take(&mut recorder, start + ms(200)), Some((11, vec![true; 4])));
+        assert_eq!(take(&mut recorder, start + ms(200)), Some((11, vec![11, 12, 13, 14])));
     }
 
     #[test]
     fn duplicates_keep_the_first_time_and_trigger_nothing() {
         let start = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(start);
         recorder.on_packet(5, start);
         recorder.on_packet(5, start + ms(9));
         let report = recorder.take(start + ms(100)).unwrap();
-        assert_eq!(report.times, [Some(start)]);
+        assert_eq!(report.received.iter().map(|one| one.at_us).collect::<Vec<_>>(), [0]);
         recorder.on_packet(5, start + ms(130));
         assert_eq!(recorder.poll_timeout(), None);
     }
 
     #[test]
+    fn reports_can_be_built_and_read_back() {
+        let start = Instant::now();
+        let mut recorder = Recorder::new(start);
+        for (seq, at) in [(65_535, 0), (1, 10), (2, 9_010)] {
+            recorder.on_packet(seq, start + ms(at));
+        }
+        let report = recorder.take(start + ms(9100)).unwrap();
+        let packets = build_twcc(1, 2, report.count, report.base, report.received);
+        assert_eq!(packets.len(), 2, "a delta over 8.19 s starts a new packet");
+        recorder.on_packet(3, start + ms(9_200));
+        assert_eq!(recorder.take(start + ms(9_300)).map(|report| *report.count), Some(2));
+    }
+
+    #[test]
     fn window_is_bounded() {
         let start = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(start);
         for seq in 0..1000u16 {
             recorder.on_packet(seq, start);
         }
         assert_eq!(recorder.poll_timeout(), Some(start), "overdue");
-        let report = recorder.take(start).unwrap();
-        assert_eq!((report.base, report.times.len()), (488, 512));
+        let (base, received) = take(&mut recorder, start).unwrap();
+        assert_eq!((base, received.len()), (488, 512));
         recorder.on_packet(10, start);
         assert_eq!(recorder.poll_timeout(), None, "too late to report");
         recorder.on_packet(9000, start);
-        let report = recorder.take(start + ms(100)).unwrap();
-        assert_eq!((report.base, report.times.len(), report.count), (9000, 1, 1));
+        assert_eq!(take(&mut recorder, start + ms(100)), Some((9000, vec![9000])));
     }
 
     #[test]
     fn first_packet_after_a_silence_waits_for_company() {
         let start = Instant::now();
-        let mut recorder = Recorder::default();
+        let mut recorder = Recorder::new(start);
         recorder.on_packet(1, start);
         recorder.take(start + ms(100));
         recorder.on_packet(2, start + ms(5000));
