@@ -7,8 +7,11 @@
 pub mod audio_level;
 pub mod cache;
 pub mod codec;
+pub mod command;
 pub mod demux;
+pub mod envelope;
 pub mod error;
+pub mod ids;
 pub mod keyframe;
 pub mod load;
 pub mod nack;
