@@ -6,6 +6,8 @@
 
 mod client;
 mod responder;
+#[cfg(test)]
+mod tests;
 mod tuples;
 
 pub(crate) use client::Client;

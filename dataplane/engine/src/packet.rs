@@ -1,0 +1,79 @@
+//! One published packet on its way to everybody who gets it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::codec::FrameInfo;
+use crate::ids::TrackId;
+
+/// Packets kept for reuse by one worker beyond those in caches.
+const MAX_POOLED: usize = 1024;
+
+/// Header extensions that subscribers get as the publisher sent them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassThrough {
+    /// `ssrc-audio-level`: voice activity bit and level in -dBov (RFC 6464).
+    pub audio_level: Option<u8>,
+    /// `3gpp:video-orientation`.
+    pub orientation: Option<u8>,
+    /// `abs-capture-time`: NTP stamp, and clock offset if the publisher estimates one.
+    pub capture_time: Option<(u64, Option<i64>)>,
+}
+
+/// A decrypted media packet of one layer with source numbering. Never changed once it is shared.
+#[derive(Clone, Debug)]
+pub struct SourcePacket {
+    /// Published track.
+    pub track: TrackId,
+    /// Index into its layers.
+    pub layer: u8,
+    /// Index into its codecs.
+    pub codec: u8,
+    /// Extended sequence number; rises over restarts of the source.
+    pub ext_seq: u64,
+    /// RTP timestamp of the source.
+    pub timestamp: u32,
+    /// Marker bit.
+    pub marker: bool,
+    /// It came again after a loss, by RTX or out of order.
+    pub late: bool,
+    /// The source began to count anew here: continue like after a layer switch.
+    pub restart: bool,
+    /// When its batch was received.
+    pub arrival: Instant,
+    /// Frame borders, layers, keyframes.
+    pub frame: FrameInfo,
+    /// Extensions to be forwarded.
+    pub extensions: PassThrough,
+    /// Payload without RTP padding.
+    pub payload: Vec<u8>,
+}
+
+/// Packets nobody holds any more, with their memory.
+#[derive(Debug, Default)]
+pub(crate) struct PacketPool {
+    free: Vec<Arc<SourcePacket>>,
+}
+
+impl PacketPool {
+    /// Takes back a packet; its memory is used again if nobody else holds it.
+    pub(crate) fn give(&mut self, mut packet: Arc<SourcePacket>) {
+        if self.free.len() < MAX_POOLED && Arc::get_mut(&mut packet).is_some() {
+            self.free.push(packet);
+        }
+    }
+
+    /// A shared packet with these fields and a copy of `payload`.
+    pub(crate) fn share(&mut self, fields: SourcePacket, payload: &[u8]) -> Arc<SourcePacket> {
+        while let Some(mut shared) = self.free.pop() {
+            if let Some(packet) = Arc::get_mut(&mut shared) {
+                let mut memory = std::mem::take(&mut packet.payload);
+                memory.clear();
+                memory.extend_from_slice(payload);
+                *packet = SourcePacket { payload: memory, ..fields };
+                return shared;
+            }
+        }
+        Arc::new(SourcePacket { payload: payload.to_vec(), ..fields })
+    }
+}

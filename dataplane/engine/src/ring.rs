@@ -1,0 +1,38 @@
+//! What workers of one process tell each other.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::envelope::DataMessage;
+use crate::ids::TrackId;
+use crate::packet::SourcePacket;
+use crate::units::NtpTime;
+
+/// One message from worker to worker; handed over by the I/O shell in order.
+#[derive(Clone, Debug)]
+pub enum RingMessage {
+    /// A packet of a track that has a `Target::Ring` to this worker.
+    Packet(Arc<SourcePacket>),
+    /// The publisher's clocks, for sender reports and timestamps over layer switches.
+    SenderReport {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers.
+        layer: u8,
+        /// As the publisher wrote it.
+        ntp: NtpTime,
+        /// The same moment on the layer's RTP clock.
+        rtp: u32,
+        /// When it reached the home worker.
+        arrival: Instant,
+    },
+    /// A subscriber over there needs a keyframe; the home worker throttles.
+    Keyframe {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers.
+        layer: u8,
+    },
+    /// A data message for members whose transports are over there.
+    Data(Arc<DataMessage>),
+}
