@@ -145,8 +145,11 @@ pub struct AddTransport {
     pub room: RoomId,
     /// Which half of ICE and DTLS we play.
     pub role: Role,
-    /// Our credentials; the ufrag begins with the owner worker (see `ice`).
+    /// Our credentials; the ufrag begins with the owner worker as two lower-case hex digits.
     pub local: IceCredentials,
+    /// The socket that a client sends its checks by, one of its own per client transport: that is
+    /// all that tells two of them apart at one server address. Unused in server role.
+    pub socket: u16,
 }
 
 /// See [`Command::SetRemote`].

@@ -31,6 +31,8 @@ pub enum CloseReason {
     ConsentExpired,
     /// No handshake within 30 s of the first check.
     HandshakeTimeout,
+    /// The peer's part in the handshake was not acceptable.
+    HandshakeFailed,
     /// The certificate is not the one in signaling.
     FingerprintMismatch,
     /// A reliable channel stayed full.

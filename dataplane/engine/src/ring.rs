@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::envelope::DataMessage;
-use crate::ids::TrackId;
+use crate::ids::{TrackId, WorkerId};
+use crate::net::Tuple;
 use crate::packet::SourcePacket;
 use crate::units::NtpTime;
 
@@ -33,6 +33,13 @@ pub enum RingMessage {
         /// Index into its layers.
         layer: u8,
     },
-    /// A data message for members whose transports are over there.
-    Data(Arc<DataMessage>),
+    /// An address on the shared port was proved, or forgotten, by the sender's transports.
+    Address {
+        /// The path.
+        tuple: Tuple,
+        /// Its owner.
+        owner: WorkerId,
+        /// Proved, or forgotten.
+        present: bool,
+    },
 }

@@ -96,6 +96,10 @@ impl Client {
         &self.paths
     }
 
+    pub(crate) fn socket(&self) -> u16 {
+        self.socket
+    }
+
     pub(crate) fn ufrag(&self) -> &str {
         &self.local.ufrag
     }

@@ -1,0 +1,251 @@
+//! How a transport comes up: checks prove addresses, addresses may shake hands, the handshake's
+//! keys are used once the certificate is the one in signaling.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rand::Rng;
+
+use crate::command::{AddTransport, IceCredentials, Role, SetRemote};
+use crate::engine::Engine;
+use crate::error::DropReason;
+use crate::event::{CloseReason, TransportState};
+use crate::ice::{IceChange, IceState};
+use crate::ids::TransportId;
+use crate::net::Tuple;
+use crate::stun::{Class, Message};
+use crate::transport::{Agent, HANDSHAKE_TIMEOUT, SecureEvent, Transport};
+
+impl Engine {
+    pub(crate) fn add_transport(&mut self, spec: &AddTransport, now: Instant) {
+        const COMMAND: &str = "AddTransport";
+        let id = spec.transport;
+        if self.names.transports.contains_key(&id) {
+            return;
+        }
+        let entry = self.transports.vacant_entry();
+        let key = entry.key();
+        if !self.routes.add_ufrag(&spec.local.ufrag, key) {
+            self.out.events.failed(COMMAND, id.0, "ufrag is in use");
+            return;
+        }
+        if spec.role == Role::Client && !self.routes.add_socket(spec.socket, key) {
+            self.routes.remove_ufrag(&spec.local.ufrag, key);
+            self.out.events.failed(COMMAND, id.0, "socket is in use");
+            return;
+        }
+        entry.insert(Transport::new(spec, self.random.next_u64(), now));
+        self.names.transports.insert(id, key);
+        self.arm_transport(key);
+    }
+
+    pub(crate) fn set_remote(&mut self, remote: &SetRemote, now: Instant) {
+        let Some(key) = self.transport_named(remote.transport, "SetRemote") else { return };
+        let transport = &mut self.transports[key];
+        if let Agent::Client(client) = &mut transport.agent {
+            for address in &remote.candidates {
+                client.add_candidate(*address, now);
+            }
+            if let Some(ice) = &remote.ice {
+                client.set_remote(ice.clone(), now);
+            }
+        }
+        transport.secure.set_fingerprints(&remote.fingerprints);
+        transport.set_remote(remote);
+        self.after_secure(key, now);
+    }
+
+    pub(crate) fn add_candidate(
+        &mut self,
+        id: TransportId,
+        address: SocketAddr,
+        now: Instant,
+    ) {
+        let Some(key) = self.transport_named(id, "AddRemoteCandidate") else { return };
+        if let Agent::Client(client) = &mut self.transports[key].agent {
+            client.add_candidate(address, now);
+        }
+        self.arm_transport(key);
+    }
+
+    pub(crate) fn restart_ice(&mut self, id: TransportId, local: IceCredentials) {
+        const COMMAND: &str = "RestartIce";
+        let Some(key) = self.transport_named(id, COMMAND) else { return };
+        if !self.routes.add_ufrag(&local.ufrag, key) {
+            self.out.events.failed(COMMAND, id.0, "ufrag is in use");
+            return;
+        }
+        if let Some(ended) = self.transports[key].agent.restart(local) {
+            self.routes.remove_ufrag(&ended, key);
+        }
+    }
+
+    /// A STUN message: a check of a peer, or the answer to one of ours.
+    pub(crate) fn handle_stun(
+        &mut self,
+        tuple: Tuple,
+        data: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let message = Message::parse(data).map_err(|_| DropReason::StunMalformed)?;
+        match message.class() {
+            Class::Request => self.handle_check(tuple, &message, data.len(), now),
+            Class::Success | Class::Error => self.handle_check_answer(tuple, &message, now),
+            Class::Indication => Err(DropReason::StunUnexpected),
+        }
+    }
+
+    /// By ufrag always, never by address: the address may have been another session's.
+    fn handle_check(
+        &mut self,
+        tuple: Tuple,
+        message: &Message<'_>,
+        len: usize,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let (ufrag, _) = message.ufrags().ok_or(DropReason::StunUnknownUfrag)?;
+        let key = self.routes.by_ufrag(ufrag).ok_or(DropReason::StunUnknownUfrag)?;
+        let mut reply = std::mem::take(&mut self.scratch);
+        reply.clear();
+        let outcome = match &mut self.transports[key].agent {
+            Agent::Responder(agent) => {
+                agent.handle_request(ufrag, tuple, message, len, now, &mut reply)
+            }
+            Agent::Client(agent) => {
+                agent.handle_request(tuple, message, &mut reply).map(|()| IceChange::default())
+            }
+        };
+        if !reply.is_empty() {
+            self.out.arena.push(tuple, &reply);
+        }
+        self.scratch = reply;
+        self.after_ice(key, outcome?, now);
+        Ok(())
+    }
+
+    /// Answers carry no ufrag: the socket says whose check it was, the transaction id which.
+    fn handle_check_answer(
+        &mut self,
+        tuple: Tuple,
+        message: &Message<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let key = self.routes.by_socket(tuple.local).ok_or(DropReason::StunUnexpected)?;
+        let Agent::Client(agent) = &mut self.transports[key].agent else {
+            return Err(DropReason::StunUnexpected);
+        };
+        let change = agent.handle_response(tuple, message, now)?;
+        self.after_ice(key, change, now);
+        Ok(())
+    }
+
+    /// Brings address tables, send path and state up to what the agent found out.
+    pub(crate) fn after_ice(&mut self, key: usize, change: IceChange, now: Instant) {
+        if let Some(tuple) = change.validated {
+            self.routes.add_addr(tuple, key);
+            self.tell_address(tuple, true);
+        }
+        if let Some(tuple) = change.evicted
+            && self.routes.remove_addr(tuple, key)
+        {
+            self.tell_address(tuple, false);
+        }
+        if let Some(ufrag) = change.retired {
+            self.routes.remove_ufrag(&ufrag, key);
+        }
+        let transport = &mut self.transports[key];
+        if let Some(tuple) = change.selected {
+            transport.tuple = Some(tuple);
+        }
+        match change.state {
+            Some(IceState::Expired) => return self.close(key, CloseReason::ConsentExpired, now),
+            Some(IceState::Disconnected) => self.tell_state(key, TransportState::Disconnected),
+            Some(IceState::Connected | IceState::Completed) => self.ice_connected(key, now),
+            Some(IceState::New) | None => {}
+        }
+        self.arm_transport(key);
+    }
+
+    fn ice_connected(&mut self, key: usize, now: Instant) {
+        let transport = &mut self.transports[key];
+        let secured = transport.secure.is_verified();
+        if !secured {
+            transport.handshake_deadline.get_or_insert(now + HANDSHAKE_TIMEOUT);
+        }
+        if transport.role == Role::Client && transport.secure.begin(&self.identity, now) {
+            self.after_secure(key, now);
+        }
+        let state =
+            if secured { TransportState::Connected } else { TransportState::IceConnected };
+        self.tell_state(key, state);
+    }
+
+    /// A DTLS datagram from an address that passed a check of this transport.
+    ///
+    /// Handshakes wait for their turn, so that a thousand at once do not hold up media.
+    pub(crate) fn handle_dtls(
+        &mut self,
+        key: usize,
+        tuple: Tuple,
+        data: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let transport = &mut self.transports[key];
+        if !transport.secure.is_connected() {
+            if transport.secure.enqueue(data)? {
+                self.handshakes.push_back(key);
+            }
+            return Ok(());
+        }
+        if transport.secure.feed(data, now)
+            && let Some(selected) = transport.agent.on_media(tuple, now)
+        {
+            transport.tuple = Some(selected);
+        }
+        self.after_secure(key, now);
+        Ok(())
+    }
+
+    /// Goes on with a few of the waiting handshakes.
+    pub(crate) fn work_handshakes(&mut self, count: usize, now: Instant) {
+        for _ in 0..count {
+            let Some(key) = self.handshakes.pop_front() else { return };
+            self.contained(key, now, |engine| {
+                let Some(transport) = engine.transports.get_mut(key) else { return };
+                transport.secure.work(&engine.identity, now);
+                engine.after_secure(key, now);
+            });
+        }
+    }
+
+    /// Sends what DTLS wants sent and acts on what it found out.
+    pub(crate) fn after_secure(&mut self, key: usize, now: Instant) {
+        loop {
+            let transport = &mut self.transports[key];
+            while let Some(datagram) = transport.secure.poll_transmit() {
+                self.out.send(transport.tuple, &datagram);
+            }
+            match transport.secure.poll_event() {
+                Some(SecureEvent::Verified(keying)) => {
+                    transport.handshake_deadline = None;
+                    self.secured(key, keying, now);
+                }
+                Some(SecureEvent::Data(record)) => self.handle_sctp(key, &record, now),
+                Some(SecureEvent::Closed(reason)) => return self.close(key, reason, now),
+                None => break,
+            }
+            if !self.transports.contains(key) {
+                return;
+            }
+        }
+        self.arm_transport(key);
+    }
+}
+
+impl Engine {
+    fn secured(&mut self, key: usize, keying: Option<airside_dtls::SrtpKeying>, now: Instant) {
+        let _ = (keying, now);
+        self.tell_state(key, TransportState::Connected);
+    }
+    fn handle_sctp(&mut self, key: usize, record: &[u8], now: Instant) { let _ = (key, record, now); }
+}

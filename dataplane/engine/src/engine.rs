@@ -1,0 +1,198 @@
+//! The engine of one worker: its tables, and one method per way in and out.
+//!
+//! A turn of the I/O shell is: receive a batch, [`Engine::handle_datagrams`], send
+//! [`Engine::transmits`]; commands, ring messages and timeouts likewise; then drain every `poll_*`
+//! and sleep until [`Engine::poll_timeout`]. What each method does is in the file it calls.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use airside_dtls::Identity;
+use rand::SeedableRng;
+use rand::rngs::SmallRng;
+use rustc_hash::FxHashMap;
+use slab::Slab;
+
+use crate::clock::WallClock;
+use crate::config::EngineConfig;
+use crate::event::{CloseReason, Event};
+use crate::ids::{SlotId, TapId, TrackId, TransportId, WorkerId};
+use crate::net::{Datagram, TransmitArena};
+use crate::output::Output;
+use crate::packet::SourcePacket;
+use crate::ring::RingMessage;
+use crate::routes::{Routes, worker_of};
+use crate::stun;
+use crate::timers::{TimerKey, Timers};
+use crate::transport::Transport;
+
+/// Transports whose handshake goes on in one turn. Each may cost a millisecond of public-key
+/// operations; audio must not wait for more than a few of them (DESIGN section 2).
+const HANDSHAKES_PER_TURN: usize = 2;
+
+/// One worker's packet plane. Owns no socket and no thread, and reads no clock.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) worker: WorkerId,
+    pub(crate) worker_count: u8,
+    pub(crate) shared_port: bool,
+    pub(crate) identity: Identity,
+    pub(crate) clock: WallClock,
+    pub(crate) random: SmallRng,
+    pub(crate) names: Names,
+    pub(crate) transports: Slab<Transport>,
+    pub(crate) routes: Routes,
+    pub(crate) timers: Timers,
+    /// Transports with handshake datagrams waiting.
+    pub(crate) handshakes: VecDeque<usize>,
+    pub(crate) out: Output,
+    /// For answers built in one call; empty between calls.
+    pub(crate) scratch: Vec<u8>,
+    /// Time of the latest call.
+    pub(crate) now: Instant,
+}
+
+/// Keys of the tables by the ids that Python gave.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    pub(crate) transports: FxHashMap<TransportId, usize>,
+    pub(crate) tracks: FxHashMap<TrackId, usize>,
+    pub(crate) slots: FxHashMap<SlotId, usize>,
+}
+
+impl Engine {
+    /// An engine with empty tables.
+    #[must_use]
+    pub fn new(config: EngineConfig) -> Self {
+        Self {
+            worker: config.worker,
+            worker_count: config.worker_count,
+            shared_port: config.shared_port && config.worker_count > 1,
+            identity: config.identity,
+            clock: config.clock,
+            random: SmallRng::seed_from_u64(config.seed),
+            names: Names::default(),
+            transports: Slab::new(),
+            routes: Routes::default(),
+            timers: Timers::default(),
+            handshakes: VecDeque::new(),
+            out: Output::new(),
+            scratch: Vec::new(),
+            now: config.clock.instant,
+        }
+    }
+
+    /// One batch of received datagrams, decrypted in place. All packets of the batch are
+    /// decrypted, then routed, then encrypted for each receiver into [`Engine::transmits`].
+    pub fn handle_datagrams(&mut self, batch: &mut [Datagram<'_>], now: Instant) {
+        self.now = now;
+        for datagram in batch {
+            let (tuple, data) = (datagram.tuple(), &mut *datagram.data);
+            if catch_unwind(AssertUnwindSafe(|| self.ingest(tuple, data, now))).is_err() {
+                self.blame_sender(&tuple, now);
+            }
+        }
+    }
+
+    /// Messages of another worker, in order.
+    pub fn handle_ring(
+        &mut self,
+        from: WorkerId,
+        messages: impl IntoIterator<Item = RingMessage>,
+        now: Instant,
+    ) {
+        self.now = now;
+        for message in messages {
+            self.take_ring_message(from, message, now);
+        }
+    }
+
+    /// Acts on passed deadlines; an early or extra call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
+        while let Some(key) = self.timers.pop_due(now) {
+            match key {
+                TimerKey::Transport(key) => {
+                    self.contained(key, now, |engine| engine.transport_timeout(key, now));
+                }
+                TimerKey::Track(_) | TimerKey::Room(_) => {}
+            }
+        }
+        self.work_handshakes(HANDSHAKES_PER_TURN, now);
+    }
+
+    /// When to call [`Engine::handle_timeout`] next; a time already past means at once, after
+    /// what has been received and is to be sent.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.handshakes.is_empty() { self.timers.next() } else { Some(self.now) }
+    }
+
+    /// What is to be sent. To be sent, and [cleared](TransmitArena::clear), after every call of a
+    /// `handle_*` method.
+    pub fn transmits(&mut self) -> &mut TransmitArena {
+        &mut self.out.arena
+    }
+
+    /// The next piece of news for the control plane.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.out.events.pop()
+    }
+
+    /// The next message for another worker.
+    pub fn poll_ring(&mut self) -> Option<(WorkerId, RingMessage)> {
+        self.out.pop_ring()
+    }
+
+    /// The next packet for a reader in this process, with source numbering.
+    pub fn poll_tap(&mut self) -> Option<(TapId, Arc<SourcePacket>)> {
+        self.out.pop_tap()
+    }
+
+    /// The other worker that a datagram on the shared port is for. The shell passes it on, and
+    /// keeps nothing: the owner is asked for each datagram. `None`: it is for this worker, or for
+    /// nobody.
+    #[must_use]
+    pub fn owner_of(&self, datagram: &Datagram<'_>) -> Option<WorkerId> {
+        if !self.shared_port {
+            return None;
+        }
+        let owner = if stun::looks_like_stun(datagram.data) {
+            let message = stun::Message::parse(datagram.data).ok()?;
+            worker_of(message.ufrags()?.0)?
+        } else {
+            self.routes.foreign(&datagram.tuple())?
+        };
+        (owner != self.worker && owner.0 < self.worker_count).then_some(owner)
+    }
+
+    /// Runs one transport's step; a panic in it closes that transport and nothing else.
+    pub(crate) fn contained(&mut self, key: usize, now: Instant, step: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            self.close(key, CloseReason::Internal, now);
+        }
+    }
+
+    /// The transport with this id, or a failed command.
+    pub(crate) fn transport_named(
+        &mut self,
+        id: TransportId,
+        command: &'static str,
+    ) -> Option<usize> {
+        let key = self.names.transports.get(&id).copied();
+        if key.is_none() {
+            self.out.events.failed(command, id.0, "no such transport");
+        }
+        key
+    }
+
+    /// Sets the transport's timer to the earliest of its parts' deadlines.
+    pub(crate) fn arm_transport(&mut self, key: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        if let Some(at) = transport.poll_timeout() {
+            self.timers.arm(TimerKey::Transport(key), &mut transport.wake, at);
+        }
+    }
+}
