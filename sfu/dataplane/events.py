@@ -29,6 +29,7 @@ class CloseReason(StrEnum):
     PEER_CLOSED = "peer_closed"
     CONSENT_EXPIRED = "consent_expired"
     HANDSHAKE_TIMEOUT = "handshake_timeout"
+    HANDSHAKE_FAILED = "handshake_failed"
     FINGERPRINT_MISMATCH = "fingerprint_mismatch"
     DATA_BACKPRESSURE = "data_backpressure"
     INTERNAL = "internal"

@@ -74,7 +74,7 @@ impl Engine {
         }
         let owner = self.worker;
         for worker in (0..self.worker_count).map(WorkerId).filter(|worker| *worker != owner) {
-            self.out.ring(worker, RingMessage::Address { tuple, owner, present });
+            self.out.ring(worker, RingMessage::Address { tuple, present });
         }
     }
 

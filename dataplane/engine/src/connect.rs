@@ -55,12 +55,7 @@ impl Engine {
         self.after_secure(key, now);
     }
 
-    pub(crate) fn add_candidate(
-        &mut self,
-        id: TransportId,
-        address: SocketAddr,
-        now: Instant,
-    ) {
+    pub(crate) fn add_candidate(&mut self, id: TransportId, address: SocketAddr, now: Instant) {
         let Some(key) = self.transport_named(id, "AddRemoteCandidate") else { return };
         if let Agent::Client(client) = &mut self.transports[key].agent {
             client.add_candidate(address, now);
@@ -175,8 +170,7 @@ impl Engine {
         if transport.role == Role::Client && transport.secure.begin(&self.identity, now) {
             self.after_secure(key, now);
         }
-        let state =
-            if secured { TransportState::Connected } else { TransportState::IceConnected };
+        let state = if secured { TransportState::Connected } else { TransportState::IceConnected };
         self.tell_state(key, state);
     }
 
@@ -247,5 +241,7 @@ impl Engine {
         let _ = (keying, now);
         self.tell_state(key, TransportState::Connected);
     }
-    fn handle_sctp(&mut self, key: usize, record: &[u8], now: Instant) { let _ = (key, record, now); }
+    fn handle_sctp(&mut self, key: usize, record: &[u8], now: Instant) {
+        let _ = (key, record, now);
+    }
 }

@@ -105,7 +105,7 @@ impl Engine {
     ) {
         self.now = now;
         for message in messages {
-            self.take_ring_message(from, message, now);
+            self.take_ring_message(from, message);
         }
     }
 

@@ -34,12 +34,10 @@ impl Engine {
         }
     }
 
-    pub(crate) fn take_ring_message(&mut self, _from: WorkerId, message: RingMessage, _now: Instant) {
-        match message {
-            RingMessage::Address { tuple, owner, present } => {
-                self.routes.set_foreign(tuple, owner, present);
-            }
-            _ => {}
+    #[expect(clippy::needless_pass_by_value, reason = "packets in it are kept")]
+    pub(crate) fn take_ring_message(&mut self, from: WorkerId, message: RingMessage) {
+        if let RingMessage::Address { tuple, present } = message {
+            self.routes.set_foreign(tuple, from, present);
         }
     }
 }

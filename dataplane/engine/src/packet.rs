@@ -64,6 +64,7 @@ impl PacketPool {
     }
 
     /// A shared packet with these fields and a copy of `payload`.
+    #[expect(clippy::needless_pass_by_value, reason = "it is moved into the packet")]
     pub(crate) fn share(&mut self, fields: SourcePacket, payload: &[u8]) -> Arc<SourcePacket> {
         while let Some(mut shared) = self.free.pop() {
             if let Some(packet) = Arc::get_mut(&mut shared) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::ids::{TrackId, WorkerId};
+use crate::ids::TrackId;
 use crate::net::Tuple;
 use crate::packet::SourcePacket;
 use crate::units::NtpTime;
@@ -33,12 +33,10 @@ pub enum RingMessage {
         /// Index into its layers.
         layer: u8,
     },
-    /// An address on the shared port was proved, or forgotten, by the sender's transports.
+    /// An address on the shared port was proved, or forgotten, by the sending worker's transports.
     Address {
         /// The path.
         tuple: Tuple,
-        /// Its owner.
-        owner: WorkerId,
         /// Proved, or forgotten.
         present: bool,
     },

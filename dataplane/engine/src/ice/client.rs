@@ -174,13 +174,7 @@ impl Client {
         Ok(self.on_answer(at, tuple, nominated, now))
     }
 
-    fn on_answer(
-        &mut self,
-        at: usize,
-        tuple: Tuple,
-        nominated: bool,
-        now: Instant,
-    ) -> IceChange {
+    fn on_answer(&mut self, at: usize, tuple: Tuple, nominated: bool, now: Instant) -> IceChange {
         let mut change = IceChange::default();
         self.last_consent = now;
         let (new, evicted) = self.paths.on_check(tuple, PRIORITY, now);
@@ -324,8 +318,7 @@ impl Client {
             nomination: None,
         };
         let mut buffer = [0; MAX_MESSAGE_LEN];
-        if let Some(len) =
-            write_binding_request(&mut buffer, &request, remote.password.as_bytes())
+        if let Some(len) = write_binding_request(&mut buffer, &request, remote.password.as_bytes())
         {
             send(tuple, &buffer[..len]);
         }

@@ -21,8 +21,7 @@ use crate::command::IceCredentials;
 use crate::error::DropReason;
 use crate::net::Tuple;
 use crate::stun::{
-    Class, ErrorCode, IceRole, MAX_MESSAGE_LEN, Message, write_binding_error,
-    write_binding_success,
+    Class, ErrorCode, IceRole, MAX_MESSAGE_LEN, Message, write_binding_error, write_binding_success,
 };
 
 /// A selected path silent for this long may be left at a plain USE-CANDIDATE: more than two check
@@ -220,9 +219,8 @@ impl Responder {
         if selected.tuple == tuple {
             return None;
         }
-        let moved = selected
-            .last_media
-            .is_none_or(|last| now.duration_since(last) >= MEDIA_MOVED_AFTER);
+        let moved =
+            selected.last_media.is_none_or(|last| now.duration_since(last) >= MEDIA_MOVED_AFTER);
         if moved {
             self.paths.select(tuple);
         }

@@ -252,10 +252,7 @@ fn restart_keeps_old_credentials_until_the_first_new_check() {
     assert_eq!(change.retired.as_deref(), Some("00server"));
     assert_eq!(lite.selected(), 1, "media goes on by the old path");
     let old = credentials("00server").password;
-    assert_eq!(
-        lite.request(1, &check("00server:client"), &old),
-        Err(DropReason::StunUnknownUfrag)
-    );
+    assert_eq!(lite.request(1, &check("00server:client"), &old), Err(DropReason::StunUnknownUfrag));
     let mut nominating = check("00second:client");
     nominating.use_candidate = true;
     let change = lite.request(2, &nominating, &fresh).unwrap();
@@ -296,7 +293,8 @@ impl Peer {
             self.lite.now = self.lite.now.max(at);
             let now = self.lite.now;
             let mut sent = Vec::new();
-            let change = self.client.handle_timeout(now, |to, bytes| sent.push((to, bytes.to_vec())));
+            let change =
+                self.client.handle_timeout(now, |to, bytes| sent.push((to, bytes.to_vec())));
             states.extend(change.state);
             for (to, bytes) in sent {
                 self.checks += 1;
@@ -370,10 +368,7 @@ fn answers_to_nothing_asked_are_refused() {
     let reply = peer.lite.reply.clone();
     let reply = Message::parse(&reply).unwrap();
     let now = peer.lite.now;
-    assert_eq!(
-        peer.client.handle_response(tuple(1), &reply, now),
-        Err(DropReason::StunUnexpected)
-    );
+    assert_eq!(peer.client.handle_response(tuple(1), &reply, now), Err(DropReason::StunUnexpected));
 }
 
 #[test]
