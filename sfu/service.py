@@ -1,37 +1,46 @@
-"""The one door for signaling: join, publish, subscribe, leave, and everything the server API does."""
+"""The one door for signaling: join, resume, and everything the server API does. The rest is in `Session`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
-from sfu.participants.info import ParticipantInfo, RoomInfo
-from sfu.participants.permissions import Permissions
-from sfu.participants.requests import (
-    JoinRequest,
-    ParticipantUpdate,
-    ResumeRequest,
-    RoomOptions,
-    TrackRequest,
+from sfu.core.clock import Clock
+from sfu.core.errors import (
+    AirsideError,
+    DrainingError,
+    OverloadedError,
+    RoomFullError,
+    RoomNotFoundError,
+    SessionGoneError,
+    TrackNotFoundError,
 )
-from sfu.participants.sink import LeaveCode, ParticipantSink, PublishedTrack
-from sfu.tracks.subscription import SubscriptionWish
+from sfu.core.ids import Identity, RoomName, TrackSid, new_participant_sid, new_session_id
+from sfu.core.observer import JoinStep, JoinTrace, Observer
+from sfu.participants.info import ParticipantInfo, RoomInfo
+from sfu.participants.outbox import Outbox
+from sfu.participants.participant import Participant
+from sfu.participants.permissions import Permissions
+from sfu.participants.plane import PacketPlane
+from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequest, RoomOptions
+from sfu.participants.sink import Joined, LeaveCode, ParticipantSink, Reconnect, Resumed
+from sfu.participants.subscriber import Subscriber
+from sfu.participants.validation import check_data, check_join, check_metadata, check_name
+from sfu.rooms import administration, data, offers, publications, tracing
+from sfu.rooms.context import Context, Directory, Seat
+from sfu.rooms.plane_events import PlaneEvents
+from sfu.rooms.registry import RoomRegistry
+from sfu.rooms.session import OfferResult, Session
+from sfu.rooms.stats import participant_stats
+from sfu.settings.models import Settings
+from sfu.tracks.subscription import DEFAULT_WISH
 from sfu.tracks.track import TrackInfo
+from sfu.transport.sdp.codecs import CodecPolicy
 
-DEFAULT_WISH = SubscriptionWish()
+__all__ = ["Counts", "OfferResult", "Service", "Session"]
+
 DEFAULT_OPTIONS = RoomOptions()
 NO_UPDATE = ParticipantUpdate()
-
-
-@dataclass(frozen=True, slots=True)
-class OfferResult:
-    """What a later offer led to."""
-
-    answer_sdp: str
-    tracks: tuple[PublishedTrack, ...]
-    """Tracks that this offer published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,127 +53,205 @@ class Counts:
     subscriptions: int
 
 
-class Session(Protocol):
-    """One participant's door. Every method raises `PeerError`; a failed one changed nothing.
+class Service:
+    """Everything signaling and the server API may ask of this node.
 
-    After the session ended (its sink was given `Leave`) every method raises `SessionGoneError`, except
-    `detach` and `leave`, which then do nothing.
+    State changes only in synchronous code on the clock's loop; the coroutines here do not wait inside.
     """
 
-    @property
-    def session_id(self) -> SessionId:
-        """What a resume request names."""
-
-    @property
-    def sid(self) -> ParticipantSid:
-        """The participant's public id."""
-
-    @property
-    def identity(self) -> Identity: ...
-
-    @property
-    def room_name(self) -> RoomName: ...
-
-    @property
-    def alive(self) -> bool:
-        """Still in the room."""
-
-    def offer(self, sdp: str, tracks: Sequence[TrackRequest] = ()) -> OfferResult:
-        """Answer a client's offer: new and ended sections, or an ICE restart by a new ufrag.
-
-        `tracks` describes sections that begin to send; those already published need no entry.
-        Raises NegotiationError, TrackUndeclaredError, TrackSectionError, PermissionDeniedError,
-        LimitExceededError.
-        """
-
-    def trickle(self, candidate: str, mid: str | None = None) -> None:
-        """Accept a candidate. An ICE-lite server learns addresses from checks and needs none."""
-
-    def mute(self, track: TrackSid, muted: bool) -> None:
-        """Say that an own track is silent, or no longer."""
-
-    def unpublish(self, track: TrackSid) -> None:
-        """End an own track. Its section may be used again by a later offer."""
-
-    def subscribe(self, track: TrackSid, wish: SubscriptionWish = DEFAULT_WISH) -> None:
-        """Ask for a track. Answered by SubscriptionBound, SectionsNeeded or SubscriptionFailed."""
-
-    def unsubscribe(self, track: TrackSid) -> None:
-        """Decline a track, also one that auto-subscription would bring."""
-
-    def update_subscription(self, track: TrackSid, wish: SubscriptionWish) -> None:
-        """Change what is wanted of a subscribed track, as a whole."""
-
-    def wish(self, track: TrackSid) -> SubscriptionWish:
-        """What is wanted now: for an update of single fields by `dataclasses.replace`."""
-
-    def update_metadata(self, update: ParticipantUpdate) -> None:
-        """Change the participant's own name, metadata or attributes (`canUpdateOwnMetadata`)."""
-
-    def send_data(
-        self, payload: bytes, *, reliable: bool = True, topic: str = "", destinations: Sequence[Identity] = ()
+    def __init__(
+        self,
+        settings: Settings,
+        plane: PacketPlane,
+        clock: Clock,
+        observer: Observer,
+        policy: CodecPolicy | None = None,
     ) -> None:
-        """Send data for a client that has no data channel. No destinations: everyone else."""
+        self._context = Context(plane, clock, observer, settings, policy or CodecPolicy(), Directory())
+        self._registry = RoomRegistry(self._context)
+        self._draining = False
+        plane.subscribe_events(PlaneEvents(self._context).handle)
 
-    def detach(self, sink: ParticipantSink, reason: str = "") -> None:
-        """Its WebSocket is lost: media goes on, and the session may be resumed for a while.
-
-        Does nothing if another sink has taken over meanwhile.
-        """
-
-    def leave(self, code: LeaveCode = LeaveCode.CLIENT_LEFT) -> None:
-        """The client goes for good. Its sink is told nothing more."""
-
-    def debug_state(self) -> dict[str, object]:
-        """Plain JSON for people; no secrets, no addresses."""
-
-
-class Service(Protocol):
-    """Everything signaling and the server API may ask of this node."""
+    # Sessions.
 
     async def join(self, request: JoinRequest, sink: ParticipantSink) -> Session:
         """Admit a participant. Its sink is given `Joined` before this returns.
 
-        Raises PermissionDeniedError, InvalidRequestError, LimitExceededError, RoomNotFoundError,
-        RoomFullError, DrainingError, OverloadedError, and what `Session.offer` raises. Then the sink
-        was given nothing, and nobody else saw anything.
+        Raises:
+            PermissionDeniedError, InvalidRequestError, LimitExceededError, RoomNotFoundError,
+            RoomFullError, DrainingError, OverloadedError, and what `Session.offer` raises. Then the sink
+            was given nothing, and nobody else saw anything.
         """
+        try:
+            session = self._join(request, sink)
+        except AirsideError as error:
+            self._context.observer.join_outcome(error.code)
+            raise
+        self._context.observer.join_outcome("ok")
+        return session
+
+    def _join(self, request: JoinRequest, sink: ParticipantSink) -> Session:
+        context, clock = self._context, self._context.clock
+        now = clock.monotonic()
+        trace = JoinTrace(started_at=now if request.started_at is None else request.started_at)
+        authorized_at = now if request.authorized_at is None else request.authorized_at
+        self.check_join(request)
+        name = request.grant.room
+        room = self._registry.find(name) or self._registry.make(name, request.room_options or DEFAULT_OPTIONS)
+        permissions = request.grant.permissions()
+        admitted_at = clock.monotonic()
+        prepared = None
+        if request.offer_sdp is not None:
+            prepared = offers.prepare(context, room.id, request.offer_sdp, request.tracks, permissions)
+        # Nothing can fail from here on.
+        if self._registry.find(name) is not room:
+            self._registry.open(room)
+        if (older := room.members.get(request.identity)) is not None:
+            room.remove(older, LeaveCode.DUPLICATE_IDENTITY, "this identity joined again from elsewhere")
+        member = self._make_member(request, sink, permissions, trace)
+        room.add(member)
+        if prepared is not None:
+            offers.commit(room, member, prepared)
+        answer_sdp = prepared.answer_sdp if prepared is not None else None
+        member.outbox.post(Joined(room.joined_state(member, answer_sdp)))
+        tracing.step(context, member, JoinStep.AUTH, authorized_at)
+        tracing.step(context, member, JoinStep.ADMIT, admitted_at)
+        if prepared is not None:
+            tracing.step(context, member, JoinStep.NEGOTIATE)
+        else:
+            # What comes later waits for the client's first offer: no part of the join.
+            tracing.close(context, member)
+        return Session(room, member)
+
+    def _make_member(
+        self, request: JoinRequest, sink: ParticipantSink, permissions: Permissions, trace: JoinTrace
+    ) -> Participant:
+        sid = new_participant_sid()
+        return Participant(
+            id=self._context.plane.new_participant_id(),
+            sid=sid,
+            session_id=new_session_id(),
+            identity=request.identity,
+            name=request.name,
+            metadata=request.metadata,
+            attributes=dict(request.attributes),
+            kind=request.kind,
+            permissions=permissions,
+            joined_at=self._context.clock.wall(),
+            subscriber=Subscriber(sid, request.auto_subscribe),
+            outbox=Outbox(self._context.settings.session.replay_events, sink),
+            trace=trace,
+        )
 
     async def resume(self, request: ResumeRequest, sink: ParticipantSink) -> Session:
         """Take up a session. Its sink is given `Resumed`, then what was missed, before this returns.
 
-        Raises SessionGoneError, or what `Session.offer` raises; the session then waits on.
+        Raises:
+            SessionGoneError, or what `Session.offer` raises; the session then waits on.
         """
+        seat = self._context.directory.sessions.get(request.session_id)
+        if seat is None or seat.room.name != request.room or seat.participant.identity != request.identity:
+            # The same answer for a session that is another's: nobody learns that it exists.
+            raise SessionGoneError
+        room, member = seat.room, seat.participant
+        session = Session(room, member)
+        result = None
+        if request.offer_sdp is not None:
+            result = session.offer(request.offer_sdp, request.tracks)
+        if member.resume_timer is not None:
+            member.resume_timer.cancel()
+            member.resume_timer = None
+        outbox = member.outbox
+        outbox.attach(sink)
+        answer_sdp = result.answer_sdp if result is not None else None
+        missed = outbox.missed(request.last_seq)
+        if missed is None:
+            outbox.send(outbox.seq, Resumed(room.joined_state(member, None), answer_sdp))
+        else:
+            outbox.send(request.last_seq, Resumed(None, answer_sdp))
+            for seq, event in missed:
+                outbox.send(seq, event)
+        return session
 
     def check_join(self, request: JoinRequest) -> None:
         """Everything that can refuse a join except its offer; raises as `join` does. Changes nothing."""
+        if self._draining:
+            raise DrainingError
+        name = request.grant.require_join()
+        settings = self._context.settings
+        check_join(request, settings.limits)
+        room = self._registry.find(name)
+        if room is None:
+            if not settings.room.auto_create:
+                raise RoomNotFoundError(name)
+            self._registry.check_capacity()
+        elif request.identity in room.members:
+            # It takes the place of the older session.
+            return
+        elif room.max_participants and len(room.members) >= room.max_participants:
+            raise RoomFullError(name, room.max_participants)
+        limit = settings.limits.participants
+        if limit and len(self._context.directory.sessions) >= limit:
+            raise OverloadedError("participants", limit)
 
     # Rooms. Raise RoomNotFoundError where a room is named that is not there.
 
     def create_room(self, name: RoomName, options: RoomOptions = DEFAULT_OPTIONS) -> RoomInfo:
         """Make a room, or return the one of that name unchanged."""
+        limits = self._context.settings.limits
+        check_name("room name", name, limits)
+        check_metadata(options.metadata, limits)
+        room = self._registry.find(name)
+        if room is None:
+            if self._draining:
+                raise DrainingError
+            self._registry.check_capacity()
+            room = self._registry.make(name, options)
+            self._registry.open(room)
+        return room.info().value
 
     def list_rooms(self, names: Iterable[RoomName] = ()) -> list[RoomInfo]:
         """All rooms, or those of the given names that exist."""
+        chosen = set(names)
+        return [room.info().value for room in self._registry if not chosen or room.name in chosen]
 
-    def get_room(self, name: RoomName) -> RoomInfo: ...
+    def get_room(self, name: RoomName) -> RoomInfo:
+        """One room."""
+        return self._registry.get(name).info().value
 
     def delete_room(self, name: RoomName) -> None:
         """Tell everyone in it and end it."""
+        room = self._registry.get(name)
+        self._registry.close(room, LeaveCode.ROOM_DELETED, "the room was deleted", reason="deleted")
 
-    def update_room_metadata(self, name: RoomName, metadata: str) -> RoomInfo: ...
+    def update_room_metadata(self, name: RoomName, metadata: str) -> RoomInfo:
+        """Describe it anew; everyone in it is told."""
+        check_metadata(metadata, self._context.settings.limits)
+        room = self._registry.get(name)
+        if room.metadata != metadata:
+            room.metadata = metadata
+            room.metadata_changed()
+        return room.info().value
 
     # Participants, hidden ones included. Raise ParticipantNotFoundError too.
 
-    def list_participants(self, room: RoomName) -> list[ParticipantInfo]: ...
+    def list_participants(self, room: RoomName) -> list[ParticipantInfo]:
+        """Everyone in a room."""
+        return [member.info().value for member in self._registry.get(room).members.values()]
 
-    def get_participant(self, room: RoomName, identity: Identity) -> ParticipantInfo: ...
+    def get_participant(self, room: RoomName, identity: Identity) -> ParticipantInfo:
+        """One of them."""
+        return self._seat(room, identity).participant.info().value
 
     def remove_participant(self, room: RoomName, identity: Identity) -> None:
         """End its session; it is told not to come back by itself."""
+        seat = self._seat(room, identity)
+        seat.room.remove(seat.participant, LeaveCode.REMOVED, "removed by an administrator")
 
     def mute_track(self, room: RoomName, identity: Identity, track: TrackSid, muted: bool) -> TrackInfo:
-        """Mute or unmute somebody's track; its owner is told."""
+        """Mute or unmute somebody's track; its owner is told. Muted, it reaches nobody."""
+        seat = self._seat(room, identity)
+        return publications.mute_by_server(seat.room, seat.participant, track, muted)
 
     def update_participant(
         self,
@@ -174,11 +261,27 @@ class Service(Protocol):
         permissions: Permissions | None = None,
     ) -> ParticipantInfo:
         """Change what it is called and what it may do. Tracks no longer allowed end at once."""
+        seat = self._seat(room, identity)
+        administration.update(seat.room, seat.participant, update)
+        if permissions is not None:
+            administration.set_permissions(seat.room, seat.participant, permissions)
+        return seat.participant.info().value
 
     def update_subscriptions(
         self, room: RoomName, identity: Identity, tracks: Iterable[TrackSid], subscribe: bool
     ) -> None:
-        """Subscribe somebody to tracks, or take them away."""
+        """Subscribe somebody to tracks, or take them away. Raises TrackNotFoundError before it acts."""
+        seat = self._seat(room, identity)
+        wanted = list(tracks)
+        for sid in wanted:
+            if seat.room.catalog.get(sid) is None:
+                raise TrackNotFoundError(sid)
+        session = Session(seat.room, seat.participant)
+        for sid in wanted:
+            if subscribe:
+                session.subscribe(sid, DEFAULT_WISH)
+            else:
+                session.unsubscribe(sid)
 
     def send_data(
         self,
@@ -191,17 +294,62 @@ class Service(Protocol):
         sender: Identity | None = None,
     ) -> None:
         """Send a data message from the server. No destinations: everyone."""
+        check_data(payload, topic, self._context.settings.limits)
+        data.send(
+            self._registry.get(room),
+            payload,
+            reliable=reliable,
+            topic=topic,
+            destinations=destinations,
+            sender=sender,
+        )
 
     async def participant_stats(self, room: RoomName, identity: Identity) -> Mapping[str, object]:
         """Figures of its transport, tracks and subscriptions, as plain JSON."""
+        self._seat(room, identity)
+        workers = await self._context.plane.stats()
+        # It may have left, or come back, meanwhile.
+        return participant_stats(self._seat(room, identity).participant, workers)
 
-    def counts(self) -> Counts: ...
+    def _seat(self, name: RoomName, identity: Identity) -> Seat:
+        room = self._registry.get(name)
+        return Seat(room, room.member(identity))
+
+    # The node.
+
+    def counts(self) -> Counts:
+        """How much there is of everything."""
+        rooms = list(self._registry)
+        members = [member for room in rooms for member in room.members.values()]
+        return Counts(
+            rooms=len(rooms),
+            participants=len(members),
+            tracks=sum(len(room.catalog) for room in rooms),
+            subscriptions=sum(len(member.subscriber.applied) for member in members),
+        )
 
     def debug_state(self) -> dict[str, object]:
         """Plain JSON for people; no secrets, no addresses."""
+        directory = self._context.directory
+        return {
+            "draining": self._draining,
+            "rooms": [room.debug_state() for room in self._registry],
+            "held": {
+                "transports": len(directory.transports),
+                "tracks": len(directory.tracks),
+                "slots": len(directory.slots),
+                "sessions": len(directory.sessions),
+            },
+        }
 
     def begin_drain(self) -> None:
         """Refuse joins from now on (`DrainingError`)."""
+        self._draining = True
 
     async def close(self, deadline_s: float) -> None:
         """Refuse joins, tell every client, close every transport, stop the workers; all in time."""
+        self.begin_drain()
+        for room in self._registry:
+            text = "this server is shutting down"
+            self._registry.close(room, LeaveCode.SERVER_SHUTDOWN, text, Reconnect.REJOIN, reason="shutdown")
+        await self._context.plane.close(deadline_s)

@@ -22,6 +22,19 @@ class TrackSource(StrEnum):
     SCREEN_SHARE_AUDIO = "screen_share_audio"
     UNKNOWN = "unknown"
 
+    @property
+    def kind(self) -> MediaKind | None:
+        """What can come from there; None: either."""
+        return _SOURCE_KINDS.get(self)
+
+
+_SOURCE_KINDS = {
+    TrackSource.CAMERA: MediaKind.VIDEO,
+    TrackSource.SCREEN_SHARE: MediaKind.VIDEO,
+    TrackSource.MICROPHONE: MediaKind.AUDIO,
+    TrackSource.SCREEN_SHARE_AUDIO: MediaKind.AUDIO,
+}
+
 
 class Encryption(StrEnum):
     """End-to-end encryption of a track's payload. The server records it and never looks inside."""

@@ -30,13 +30,15 @@ class JoinTrace:
     """Seconds each finished step took, counted from the end of the step before it."""
     last_at: float = 0.0
     """Monotonic seconds at the end of the newest step."""
+    closed: bool = False
+    """Nothing more is added: media flowed, or there will be none."""
 
     def __post_init__(self) -> None:
         self.last_at = self.started_at
 
     def finish(self, step: JoinStep, now: float) -> float | None:
-        """Close a step; its seconds, or None if it was closed before (a restart repeats ICE)."""
-        if step in self.steps:
+        """End a step; its seconds, or None if it ended before (a restart repeats ICE) or all is over."""
+        if self.closed or step in self.steps:
             return None
         seconds = max(0.0, now - self.last_at)
         self.steps[step] = seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -135,3 +136,12 @@ Event = (
     | CommandFailed
     | Resync
 )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStats:
+    """One worker's figures: tables of equally long columns, as in dataplane/engine/src/stats.rs."""
+
+    worker: WorkerId
+    tables: Mapping[str, Mapping[str, Sequence[int | float]]]
+    """Table, column, rows. Units are in the column names; NaN where there is no measurement."""

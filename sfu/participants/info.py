@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sfu.core.ids import Identity, ParticipantSid, RoomName, RoomSid
+from sfu.core.ids import Identity, ParticipantSid, RoomName, RoomSid, TrackSid
 from sfu.participants.permissions import Permissions
 from sfu.tracks.track import TrackInfo
 
@@ -79,6 +79,6 @@ class Speaker:
 
     participant: ParticipantSid
     identity: Identity
-    track: str
+    track: TrackSid
     level: float
     """0 (just audible) to 1 (as loud as can be)."""

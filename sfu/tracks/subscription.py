@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+from sfu.core.codecs import MediaKind
+from sfu.core.ids import ParticipantSid, TrackSid
+from sfu.tracks.catalog import TrackCatalog
+from sfu.tracks.track import Track
 
 MAX_HEIGHT_PX = 4320
 """8K: stands for "no limit"."""
@@ -23,3 +29,70 @@ class SubscriptionWish:
     may_pause: bool = True
     """Video may be stopped when the network cannot take even its lowest layer."""
     max_temporal: int = MAX_TEMPORAL
+
+
+DEFAULT_WISH = SubscriptionWish()
+
+
+class Demand:
+    """Everything one subscriber has asked for, or declined. Says nothing of what it got."""
+
+    def __init__(self, subscriber: ParticipantSid, auto: bool) -> None:
+        self.subscriber = subscriber
+        self.auto = auto
+        """Tracks come unasked unless declined."""
+        self._wishes: dict[TrackSid, SubscriptionWish] = {}
+        self._declined: set[TrackSid] = set()
+
+    def want(self, track: TrackSid, wish: SubscriptionWish) -> None:
+        """Ask for a track, or change what is wanted of it."""
+        self._declined.discard(track)
+        self._wishes[track] = wish
+
+    def decline(self, track: TrackSid) -> None:
+        """Do not bring this track, asked for or not."""
+        self._wishes.pop(track, None)
+        if self.auto:
+            self._declined.add(track)
+
+    def forget(self, track: TrackSid) -> None:
+        """The track is gone for good."""
+        self._wishes.pop(track, None)
+        self._declined.discard(track)
+
+    def wish(self, track: Track) -> SubscriptionWish | None:
+        """What is wanted of a track; None: nothing."""
+        if track.info.participant == self.subscriber:
+            return None
+        asked = self._wishes.get(track.sid)
+        if asked is not None:
+            return asked
+        return DEFAULT_WISH if self.auto and track.sid not in self._declined else None
+
+    def wanted(self, catalog: TrackCatalog, kind: MediaKind) -> Iterator[Track]:
+        """Tracks wanted, most urgent first: those asked for, then the rest. May name one twice."""
+        for sid in self._wishes:
+            track = catalog.get(sid)
+            if track is not None and track.kind is kind:
+                yield track
+        if self.auto:
+            for track in catalog.of(kind):
+                if self.wish(track) is not None:
+                    yield track
+
+    def count(self, catalog: TrackCatalog, kind: MediaKind) -> int:
+        """How many tracks `wanted` names, each once, without walking through the room."""
+        if not self.auto:
+            return sum(_is(catalog, sid, kind) for sid in self._wishes)
+        declined = sum(_is(catalog, sid, kind) for sid in self._declined)
+        return catalog.count(kind, without=self.subscriber) - declined
+
+    @property
+    def size(self) -> int:
+        """Entries held, for a look at memory."""
+        return len(self._wishes) + len(self._declined)
+
+
+def _is(catalog: TrackCatalog, sid: TrackSid, kind: MediaKind) -> bool:
+    track = catalog.get(sid)
+    return track is not None and track.kind is kind

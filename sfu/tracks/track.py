@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sfu.core.codecs import Encryption, MediaKind, TrackSource
-from sfu.core.ids import Identity, ParticipantSid, TrackSid
+from sfu.core.ids import Identity, ParticipantSid, TrackId, TrackSid
 from sfu.tracks.layers import LayerInfo
 
 
@@ -43,3 +43,58 @@ class TrackInfo:
     def height_px(self) -> int:
         """Of the highest layer; 0 unknown, or audio."""
         return max(layer.height_px for layer in self.layers)
+
+
+@dataclass(slots=True, eq=False)
+class Track:
+    """One publication as its room holds it. `info` is replaced when something changes."""
+
+    id: TrackId
+    info: TrackInfo
+    formats: tuple[int, ...]
+    """Format numbers of the agreed codecs, by the publisher's preference."""
+    codec_names: tuple[str, ...]
+    """Their mime types, for people."""
+    sent: int = 0
+    """Index of the codec that is really sent; until the first packet, the preferred one."""
+    server_muted: bool = False
+    """Muted by an administrator: held back here too, so that it holds for a client that does not obey."""
+
+    @property
+    def sid(self) -> TrackSid:
+        """Public id."""
+        return self.info.sid
+
+    @property
+    def kind(self) -> MediaKind:
+        """Audio or video."""
+        return self.info.kind
+
+    @property
+    def format(self) -> int:
+        """What a slot must take to carry this track."""
+        return self.formats[self.sent]
+
+    def set_muted(self, muted: bool) -> bool:
+        """Whether that changed anything."""
+        if self.info.muted == muted:
+            return False
+        self.info = replace(self.info, muted=muted)
+        return True
+
+    def set_layer_active(self, layer: int, active: bool) -> bool:
+        """Whether that changed anything. A layer that was never announced is passed over."""
+        layers = self.info.layers
+        if layer >= len(layers) or layers[layer].active == active:
+            return False
+        changed = replace(layers[layer], active=active)
+        self.info = replace(self.info, layers=(*layers[:layer], changed, *layers[layer + 1 :]))
+        return True
+
+    def set_sent(self, codec: int) -> bool:
+        """The publisher sends this of its codecs; whether that is news."""
+        if codec == self.sent or codec >= len(self.formats):
+            return False
+        self.sent = codec
+        self.info = replace(self.info, mime=self.codec_names[codec])
+        return True

@@ -36,6 +36,15 @@ class SectionCount:
         return bool(self.audio or self.video)
 
 
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """An offer that could be agreed to."""
+
+    negotiation: Negotiation
+    local: LocalDescription
+    """Our side from then on."""
+
+
 class Peer:
     """State of one transport's negotiation. A call that raises changes nothing."""
 
@@ -67,18 +76,18 @@ class Peer:
         """What is agreed, in the packet plane's words; None before the first negotiation."""
         return None if self.agreed.remote is None else make_plan(self.agreed)
 
-    def handle_offer(
+    def consider(
         self,
         text: str | bytes,
         *,
         refused: Collection[Mid] = (),
         without_slots: Collection[Mid] = (),
         msid: MsidOf = slot_msid,
-    ) -> Negotiation:
-        """Answer the peer's offer; see `negotiate.answer`. An ICE restart changes `local` too.
+    ) -> Considered:
+        """Find the answer to the peer's offer; see `negotiate.answer`. Changes nothing: see `settle`.
 
         Raises:
-            SdpError, NegotiationError: Nothing has changed.
+            SdpError, NegotiationError: The offer cannot be agreed to.
         """
         if self._pending is not None:
             raise NegotiationError("", "an offer of ours waits for its answer")
@@ -97,9 +106,29 @@ class Peer:
             without_slots=without_slots,
             msid=msid,
         )
-        self.local = local
-        self._settle(negotiation)
-        return negotiation
+        return Considered(negotiation, local)
+
+    def settle(self, considered: Considered) -> None:
+        """Agree to the newest of the offers considered. An ICE restart changes `local` too."""
+        self.local = considered.local
+        self._settle(considered.negotiation)
+
+    def handle_offer(
+        self,
+        text: str | bytes,
+        *,
+        refused: Collection[Mid] = (),
+        without_slots: Collection[Mid] = (),
+        msid: MsidOf = slot_msid,
+    ) -> Negotiation:
+        """`consider` and `settle` in one, for owners with nothing to ask in between.
+
+        Raises:
+            SdpError, NegotiationError: Nothing has changed.
+        """
+        considered = self.consider(text, refused=refused, without_slots=without_slots, msid=msid)
+        self.settle(considered)
+        return considered.negotiation
 
     def offer(self, wanted: tuple[WantedSection, ...]) -> Offered:
         """Make an offer; then feed the answer to `handle_answer`.

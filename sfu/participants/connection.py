@@ -1,0 +1,155 @@
+"""A participant's transport: what was agreed about it, and what the plane was told."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterator
+
+from sfu.core.ids import Mid, RoomId, SlotId, Ssrc, TransportId
+from sfu.dataplane.commands import (
+    AddSlot,
+    AddTransport,
+    Command,
+    IceCredentials,
+    RemoveSlot,
+    RestartIce,
+    Role,
+    SendCodec,
+    SetRemote,
+)
+from sfu.participants.plane import PacketPlane
+from sfu.router.plan import Slot
+from sfu.transport.peer import Considered, Peer
+from sfu.transport.plan import SendSection, SlotIds, TransportPlan
+from sfu.transport.sdp.agreed import LocalDescription
+from sfu.transport.sdp.candidates import host_candidate
+from sfu.transport.sdp.codecs import CodecPolicy
+
+MAX_PREFERENCE = 65535
+"""Local preference of our best address (RFC 8445 section 5.1.2.1)."""
+
+
+class Connection:
+    """One transport in its room. `consider` changes nothing; `commit` makes an answer true."""
+
+    def __init__(self, plane: PacketPlane, room: RoomId, policy: CodecPolicy) -> None:
+        self.transport: TransportId = plane.new_transport_id()
+        self.room = room
+        self.worker = plane.place(room)
+        self.slots: dict[SlotId, Slot] = {}
+        self._plane = plane
+        self._taken: set[int] = set()
+        """SSRCs in use, for receiver reports must name one stream each."""
+        credentials = plane.credentials(self.worker)
+        local = LocalDescription(
+            ufrag=credentials.ufrag,
+            pwd=credentials.password,
+            fingerprint=plane.fingerprint,
+            candidates=tuple(
+                host_candidate(address, port, local_preference=MAX_PREFERENCE - rank)
+                for rank, (address, port) in enumerate(plane.addresses(self.worker))
+            ),
+        )
+        self.peer = Peer(local, policy, self._new_slot, self._new_credentials)
+
+    @property
+    def has_data(self) -> bool:
+        """An SCTP association is agreed."""
+        return self.peer.plan is not None and self.peer.plan.data
+
+    @property
+    def sections(self) -> int:
+        """Places in the description, rejected ones included: they never go away."""
+        return len(self.peer.agreed.sections)
+
+    def consider(self, sdp: str, refused: Collection[Mid] = ()) -> Considered:
+        """Answer an offer. Raises SdpError, NegotiationError.
+
+        Args:
+            sdp: The client's offer.
+            refused: Sections in which it may not send.
+        """
+        return self.peer.consider(sdp, refused=refused)
+
+    def commit(self, considered: Considered) -> list[Command]:
+        """Take an answer as agreed; commands that tell the plane, tracks excepted."""
+        before, after = self.peer.plan, considered.negotiation.plan
+        commands: list[Command] = []
+        credentials = IceCredentials(considered.local.ufrag, considered.local.pwd)
+        if before is None:
+            commands.append(AddTransport(self.transport, self.room, Role.SERVER, credentials))
+        elif considered.negotiation.ice_restart:
+            commands.append(RestartIce(self.transport, credentials))
+        remote = _remote(self.transport, after)
+        if before is None or remote != _remote(self.transport, before):
+            commands.append(remote)
+        commands += self._change_slots(before.send if before is not None else (), after.send)
+        self.peer.settle(considered)
+        return commands
+
+    def _change_slots(
+        self, before: tuple[SendSection, ...], after: tuple[SendSection, ...]
+    ) -> Iterator[Command]:
+        known = {section.slot: section for section in before}
+        for slot in known.keys() - {section.slot for section in after}:
+            del self.slots[slot]
+            yield RemoveSlot(slot)
+        for section in after:
+            self.slots[section.slot] = _slot(section)
+            old = known.get(section.slot)
+            if old is None or (old.codecs, old.rtx_ssrc) != (section.codecs, section.rtx_ssrc):
+                yield _add_slot(self.transport, section)
+
+    def _new_credentials(self) -> tuple[str, str]:
+        credentials = self._plane.credentials(self.worker)
+        return credentials.ufrag, credentials.password
+
+    def _new_slot(self) -> SlotIds:
+        return SlotIds(self._plane.new_slot_id(), self._new_ssrc(), self._new_ssrc())
+
+    def _new_ssrc(self) -> Ssrc:
+        while (number := secrets.randbits(32)) == 0 or number in self._taken:
+            pass
+        self._taken.add(number)
+        return Ssrc(number)
+
+
+def _remote(transport: TransportId, plan: TransportPlan) -> SetRemote:
+    return SetRemote(
+        transport=transport,
+        ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
+        fingerprints=plan.fingerprints,
+        candidates=(),
+        extensions=plan.extensions,
+        allow_mixed=plan.allow_mixed,
+        transport_cc=plan.transport_cc,
+        remb=plan.remb,
+        data=plan.data,
+    )
+
+
+def _slot(section: SendSection) -> Slot:
+    return Slot(
+        id=section.slot,
+        mid=section.mid,
+        kind=section.kind,
+        formats=frozenset(codec.format for codec in section.codecs),
+        codec_names=tuple(dict.fromkeys(codec.codec.mime for codec in section.codecs)),
+        active=section.active,
+    )
+
+
+def _add_slot(transport: TransportId, section: SendSection) -> AddSlot:
+    return AddSlot(
+        slot=section.slot,
+        transport=transport,
+        mid=section.mid,
+        rid=section.rid,
+        kind=section.kind,
+        ssrc=section.ssrc,
+        rtx_ssrc=section.rtx_ssrc,
+        codecs=tuple(
+            SendCodec(item.payload_type, item.codec, item.clock_rate, item.rtx_payload_type, item.format)
+            for item in section.codecs
+        ),
+    )

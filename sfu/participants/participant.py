@@ -1,0 +1,146 @@
+"""One member of a room: a table of contents of what it is, publishes and receives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sfu.core.clock import Timer
+from sfu.core.codecs import MediaKind
+from sfu.core.errors import TrackNotFoundError
+from sfu.core.ids import Identity, Mid, ParticipantId, ParticipantSid, SessionId, SlotId, TrackSid
+from sfu.core.observer import JoinTrace
+from sfu.core.shared import Shared
+from sfu.participants.connection import Connection
+from sfu.participants.info import ParticipantInfo, ParticipantKind
+from sfu.participants.lifecycle import Lifecycle
+from sfu.participants.outbox import Outbox
+from sfu.participants.permissions import Permissions
+from sfu.participants.publishing import Publication
+from sfu.participants.sink import PublishedTrack
+from sfu.participants.subscriber import Subscriber
+from sfu.router.plan import Slot
+from sfu.tracks.track import Track
+
+
+@dataclass(slots=True, eq=False)
+class Participant:
+    """Changed only by its room, in synchronous methods on the loop. Call `touch` after a visible change."""
+
+    id: ParticipantId
+    sid: ParticipantSid
+    session_id: SessionId
+    identity: Identity
+    name: str
+    metadata: str
+    attributes: dict[str, str]
+    kind: ParticipantKind
+    permissions: Permissions
+    joined_at: float
+    subscriber: Subscriber
+    outbox: Outbox
+    trace: JoinTrace
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
+    connection: Connection | None = None
+    publications: dict[Mid, Publication] = field(default_factory=dict)
+    retired: set[Mid] = field(default_factory=set)
+    """Sections whose track was ended here; the client may still send in them."""
+    data_ready: bool = False
+    """Its data channels are open."""
+    resume_timer: Timer | None = None
+    """Runs while no WebSocket is attached."""
+    connect_timer: Timer | None = None
+    """Runs from the first offer until its transport is connected."""
+    version: int = 1
+    _info: Shared[ParticipantInfo] | None = None
+
+    @property
+    def present(self) -> bool:
+        """In its room."""
+        return self.lifecycle.present
+
+    @property
+    def visible(self) -> bool:
+        """Others are told about it."""
+        return not self.permissions.hidden
+
+    @property
+    def slots(self) -> dict[SlotId, Slot]:
+        """Sections it can receive in."""
+        return self.connection.slots if self.connection is not None else {}
+
+    @property
+    def tracks(self) -> list[Track]:
+        """What it publishes, oldest first."""
+        return [item.track for item in self.publications.values()]
+
+    def track(self, sid: TrackSid) -> Track:
+        """One of its own. Raises TrackNotFoundError."""
+        return self.publication(sid).track
+
+    def publication(self, sid: TrackSid) -> Publication:
+        """One of its own. Raises TrackNotFoundError."""
+        for item in self.publications.values():
+            if item.track.sid == sid:
+                return item
+        raise TrackNotFoundError(sid, "one of this participant's own")
+
+    def published(self) -> tuple[PublishedTrack, ...]:
+        """Own tracks as their owner knows them."""
+        return tuple(
+            PublishedTrack(mid, item.cid or None, item.track.info) for mid, item in self.publications.items()
+        )
+
+    def bound(self) -> tuple[tuple[TrackSid, Mid], ...]:
+        """What its sections carry."""
+        slots = self.slots
+        return tuple((item.sid, slots[slot].mid) for slot, item in self.subscriber.applied.items())
+
+    def touch(self) -> None:
+        """Something others see has changed."""
+        self.version += 1
+        self._info = None
+
+    def info(self) -> Shared[ParticipantInfo]:
+        """As others see it; the same object until `touch`."""
+        if self._info is None:
+            self._info = Shared(
+                ParticipantInfo(
+                    sid=self.sid,
+                    identity=self.identity,
+                    name=self.name,
+                    metadata=self.metadata,
+                    attributes=dict(self.attributes),
+                    kind=self.kind,
+                    state=self.lifecycle.state,
+                    permissions=self.permissions,
+                    joined_at=self.joined_at,
+                    version=self.version,
+                    tracks=tuple(item.track.info for item in self.publications.values()),
+                )
+            )
+        return self._info
+
+    def debug_state(self) -> dict[str, object]:
+        """Plain JSON for people; no secrets, no addresses."""
+        applied = self.subscriber.applied
+        return {
+            "sid": self.sid,
+            "identity": self.identity,
+            "state": self.lifecycle.state.value,
+            "attached": self.outbox.attached,
+            "seq": self.outbox.seq,
+            "transport": self.connection.transport if self.connection is not None else None,
+            "worker": self.connection.worker if self.connection is not None else None,
+            "sections": self.connection.sections if self.connection is not None else 0,
+            "slots": {
+                kind.value: sum(slot.kind is kind for slot in self.slots.values()) for kind in MediaKind
+            },
+            "retired": sorted(self.retired),
+            "tracks": [track.sid for track in self.tracks],
+            "subscriptions": [
+                {"track": item.sid, "slot": slot, "layer": self.subscriber.layers.get(slot)}
+                for slot, item in applied.items()
+            ],
+            "wishes": self.subscriber.demand.size,
+            "join_s": {step.value: round(seconds, 6) for step, seconds in self.trace.steps.items()},
+        }

@@ -1,0 +1,187 @@
+"""Matches the sections of an offer that send with the entries that say what they are. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sfu.core.errors import InvalidRequestError, TrackSectionError, TrackUndeclaredError
+from sfu.core.ids import Identity, Mid, ParticipantSid, RoomId, TrackId, TransportId, new_track_sid
+from sfu.dataplane.commands import AddTrack, LayerSpec, ReceiveCodec, TransportSource
+from sfu.participants.requests import TrackRequest
+from sfu.tracks.layers import LayerInfo
+from sfu.tracks.track import Track, TrackInfo
+from sfu.transport.plan import ReceiveSection
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A track in its section."""
+
+    track: Track
+    section: ReceiveSection
+    """As negotiated last."""
+    cid: str
+    """The client's own name of the track; "" if it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publications:
+    """What an offer means for its sender's tracks."""
+
+    new: tuple[tuple[ReceiveSection, TrackRequest], ...]
+    kept: tuple[tuple[ReceiveSection, Publication], ...]
+    ended: tuple[Publication, ...]
+    """Their section sends no more, or sends something else."""
+    refused: frozenset[Mid]
+    """Sections that still send a track which was ended here. The answer says no to them."""
+
+
+def match(
+    sections: Sequence[ReceiveSection],
+    requests: Sequence[TrackRequest],
+    published: Mapping[Mid, Publication],
+    retired: Collection[Mid],
+) -> Publications:
+    """Decide about each section.
+
+    Args:
+        sections: Sections in which the client would send from now on.
+        requests: Its entries.
+        published: Its tracks, by section.
+        retired: Sections whose track was ended here while the client still sent.
+
+    Raises:
+        TrackUndeclaredError: A section sends without an entry.
+        TrackSectionError: An entry fits no section that sends, or two fit the same.
+        InvalidRequestError: An entry names neither mid nor cid, or its source is of the other kind.
+    """
+    by_mid = _assign(sections, requests)
+    new: list[tuple[ReceiveSection, TrackRequest]] = []
+    kept: list[tuple[ReceiveSection, Publication]] = []
+    refused: set[Mid] = set()
+    for section in sections:
+        before, request = published.get(section.mid), by_mid.get(section.mid)
+        if before is not None and (request is None or track_cid(section, request) == before.cid):
+            kept.append((section, before))
+        elif request is not None:
+            _check_kind(section, request)
+            new.append((section, request))
+        elif section.mid in retired:
+            refused.add(section.mid)
+        else:
+            raise TrackUndeclaredError(section.mid)
+    staying = {section.mid for section, _ in kept}
+    ended = tuple(item for mid, item in published.items() if mid not in staying)
+    return Publications(tuple(new), tuple(kept), ended, frozenset(refused))
+
+
+def track_cid(section: ReceiveSection, request: TrackRequest) -> str:
+    """What the client calls the track that it sends in this section."""
+    return request.cid or section.cid
+
+
+def _assign(sections: Sequence[ReceiveSection], requests: Iterable[TrackRequest]) -> dict[Mid, TrackRequest]:
+    mids = {section.mid: section for section in sections}
+    cids = {section.cid: section for section in sections if section.cid}
+    by_mid: dict[Mid, TrackRequest] = {}
+    for request in requests:
+        if request.mid is None and request.cid is None:
+            raise InvalidRequestError("tracks", "each entry needs a mid or a cid")
+        # After setLocalDescription a client knows its mids; before, only its own names.
+        section = mids.get(Mid(request.mid)) if request.mid is not None else cids.get(request.cid or "")
+        if section is None:
+            raise TrackSectionError(f"no section of the offer sends {request.mid or request.cid}")
+        if section.mid in by_mid:
+            raise TrackSectionError(f"two entries describe section {section.mid}")
+        by_mid[section.mid] = request
+    return by_mid
+
+
+def _check_kind(section: ReceiveSection, request: TrackRequest) -> None:
+    kind = request.source.kind
+    if kind is not None and kind is not section.kind:
+        raise InvalidRequestError(
+            "tracks", f"section {section.mid} is {section.kind.value}; {request.source.value} is {kind.value}"
+        )
+
+
+def layer_infos(section: ReceiveSection, request: TrackRequest) -> tuple[LayerInfo, ...]:
+    """Sizes of the agreed layers, lowest first: by rid where both name one, else in order, else by halves."""
+    count = len(section.layers)
+    by_rid = {layer.rid: layer for layer in request.layers if layer.rid is not None}
+    infos: list[LayerInfo] = []
+    for index, spec in enumerate(section.layers):
+        above = count - 1 - index
+        if spec.rid is not None and spec.rid in by_rid:
+            info = by_rid[spec.rid]
+        elif len(request.layers) == count and not by_rid:
+            info = request.layers[index]
+        else:
+            info = LayerInfo(width_px=request.width_px >> above, height_px=request.height_px >> above)
+        infos.append(replace(info, rid=spec.rid, active=False))
+    return tuple(infos)
+
+
+def make_track(
+    section: ReceiveSection,
+    request: TrackRequest,
+    track_id: TrackId,
+    owner: ParticipantSid,
+    identity: Identity,
+) -> Track:
+    """A new track in a section."""
+    names = tuple(item.codec.mime for item in section.codecs)
+    info = TrackInfo(
+        sid=new_track_sid(),
+        participant=owner,
+        identity=identity,
+        kind=section.kind,
+        source=request.source,
+        name=request.name,
+        mid=section.mid,
+        muted=request.muted,
+        mime=names[0],
+        layers=layer_infos(section, request),
+        encryption=request.encryption,
+        stereo=request.stereo,
+    )
+    return Track(track_id, info, tuple(item.format for item in section.codecs), names)
+
+
+def renew_track(track: Track, section: ReceiveSection) -> None:
+    """Its section was negotiated anew: other codecs, or other layers."""
+    known = {layer.rid: layer for layer in track.info.layers}
+    layers = tuple(known.get(spec.rid, LayerInfo(rid=spec.rid)) for spec in section.layers)
+    track.formats = tuple(item.format for item in section.codecs)
+    track.codec_names = tuple(item.codec.mime for item in section.codecs)
+    track.sent = 0
+    track.info = replace(track.info, layers=layers, mime=track.codec_names[0])
+
+
+def add_track(track: Track, section: ReceiveSection, transport: TransportId, room: RoomId) -> AddTrack:
+    """The command that makes the plane accept a track, or know it anew."""
+    return AddTrack(
+        track=track.id,
+        room=room,
+        source=TransportSource(transport, section.mid),
+        kind=section.kind,
+        codecs=tuple(
+            ReceiveCodec(
+                item.payload_type,
+                item.codec,
+                item.clock_rate,
+                item.rtx_payload_type,
+                item.nack,
+                item.format,
+            )
+            for item in section.codecs
+        ),
+        layers=tuple(
+            LayerSpec(spec.rid, spec.ssrc, spec.rtx_ssrc, info.height_px)
+            for spec, info in zip(section.layers, track.info.layers, strict=True)
+        ),
+        muted=track.info.muted,
+        # One per participant, so that receivers play its tracks in sync (RFC 3550 section 6.5.1).
+        cname=track.info.participant,
+    )

@@ -1,0 +1,86 @@
+"""Mute, unpublish, and what the plane learns about tracks."""
+
+from __future__ import annotations
+
+from sfu.core.ids import TrackSid
+from sfu.dataplane.commands import SetTrackMuted
+from sfu.participants.participant import Participant
+from sfu.participants.publishing import Publication
+from sfu.participants.sink import TrackMutedByServer, TrackUnpublishedByServer
+from sfu.rooms.room import Room
+from sfu.tracks.track import Track, TrackInfo
+
+
+def mute_own(room: Room, owner: Participant, sid: TrackSid, muted: bool) -> None:
+    """Its owner says that a track is silent, or no longer. Raises TrackNotFoundError."""
+    track = owner.track(sid)
+    if not muted:
+        _hold_back(room, track, False)
+    _set_muted(room, owner, track, muted)
+
+
+def mute_by_server(room: Room, owner: Participant, sid: TrackSid, muted: bool) -> TrackInfo:
+    """An administrator does. Muted, the track reaches nobody, whether its owner obeys or not.
+
+    Raises TrackNotFoundError.
+    """
+    track = owner.track(sid)
+    _hold_back(room, track, muted)
+    if _set_muted(room, owner, track, muted):
+        room.broadcast.tell(owner, TrackMutedByServer(sid, muted))
+    return track.info
+
+
+def unpublish_own(room: Room, owner: Participant, sid: TrackSid) -> None:
+    """Its owner ends a track. Raises TrackNotFoundError."""
+    _end(room, owner, owner.publication(sid))
+    room.changed(owner)
+
+
+def unpublish_forbidden(room: Room, owner: Participant) -> None:
+    """End every track that its owner may publish no longer, and tell it."""
+    forbidden = [
+        item
+        for item in owner.publications.values()
+        if not owner.permissions.may_publish(item.track.info.source)
+    ]
+    for item in forbidden:
+        _end(room, owner, item)
+        text = "the permission to publish it was withdrawn"
+        event = TrackUnpublishedByServer(item.track.sid, "permission_denied", text)
+        room.broadcast.tell(owner, event)
+    if forbidden:
+        room.changed(owner)
+
+
+def layer_changed(room: Room, owner: Participant, track: Track, layer: int, active: bool, codec: int) -> None:
+    """The plane says that a layer started or stopped, and what codec it really is."""
+    changed = track.set_layer_active(layer, active)
+    if active and track.set_sent(codec):
+        changed = True
+        room.replan_receivers(track)
+    if changed:
+        room.changed(owner)
+
+
+def _end(room: Room, owner: Participant, item: Publication) -> None:
+    del owner.publications[item.section.mid]
+    # Its owner may still send: the next answer refuses the section, unless it comes with a new entry.
+    owner.retired.add(item.section.mid)
+    room.drop_track(item.track)
+
+
+def _hold_back(room: Room, track: Track, held: bool) -> None:
+    if track.server_muted != held:
+        track.server_muted = held
+        room.replan_receivers(track)
+
+
+def _set_muted(room: Room, owner: Participant, track: Track, muted: bool) -> bool:
+    if not track.set_muted(muted):
+        return False
+    room.context.plane.apply([SetTrackMuted(track.id, muted)])
+    if muted:
+        room.silence(track)
+    room.changed(owner)
+    return True

@@ -1,0 +1,321 @@
+"""A room: its members, their tracks, and what one change means for everybody else.
+
+The hub. Offers, publications, administration, data and news from the plane are in files beside it; all of
+them change state only in synchronous functions on the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sfu.core.clock import Timer
+from sfu.core.codecs import MediaKind
+from sfu.core.errors import ParticipantNotFoundError
+from sfu.core.ids import Identity, RoomName, TrackId, WorkerId, new_room_sid
+from sfu.core.shared import Shared
+from sfu.dataplane.commands import (
+    Command,
+    DataDialect,
+    RemoveMember,
+    RemoveTrack,
+    RemoveTransport,
+    SetMember,
+)
+from sfu.participants.info import ParticipantInfo, RoomInfo, Speaker
+from sfu.participants.lifecycle import Signal
+from sfu.participants.participant import Participant
+from sfu.participants.requests import RoomOptions
+from sfu.participants.sink import JoinedState, Leave, LeaveCode, Reconnect
+from sfu.rooms import tracing
+from sfu.rooms.broadcast import Broadcast
+from sfu.rooms.context import Context, Seat
+from sfu.rooms.planner import Planner
+from sfu.rooms.speakers import SpeakerBoard
+from sfu.tracks.catalog import TrackCatalog
+from sfu.tracks.track import Track
+
+
+class Room:
+    """One life of a room, from its creation to `close`."""
+
+    def __init__(
+        self, context: Context, name: RoomName, options: RoomOptions, on_empty: Callable[[Room], None]
+    ) -> None:
+        defaults = context.settings.room
+        self.context = context
+        self.id = context.plane.new_room_id()
+        self.sid = new_room_sid()
+        self.name = name
+        self.metadata = options.metadata
+        self.empty_timeout_s = _or(options.empty_timeout_s, defaults.empty_timeout_s)
+        self.departure_timeout_s = _or(options.departure_timeout_s, defaults.departure_timeout_s)
+        self.max_participants = int(_or(options.max_participants, defaults.max_participants))
+        self.created_at = context.clock.wall()
+        self.members: dict[Identity, Participant] = {}
+        self.catalog = TrackCatalog()
+        self.broadcast = Broadcast(context.clock, self.members.values, self.info)
+        self.planner = Planner(context.clock, self._replan)
+        self.expiry: Timer | None = None
+        """Runs while nobody is here. Kept by the registry."""
+        self.closed = False
+        self._speakers = SpeakerBoard()
+        self._on_empty = on_empty
+        self._info: Shared[RoomInfo] | None = None
+        self._snapshot: Shared[tuple[Shared[ParticipantInfo], ...]] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.sid}"
+
+    # What others see.
+
+    def info(self) -> Shared[RoomInfo]:
+        """The room without its members; the same object until something in it changes."""
+        if self._info is None:
+            self._info = Shared(
+                RoomInfo(
+                    sid=self.sid,
+                    name=self.name,
+                    metadata=self.metadata,
+                    created_at=self.created_at,
+                    empty_timeout_s=self.empty_timeout_s,
+                    departure_timeout_s=self.departure_timeout_s,
+                    max_participants=self.max_participants,
+                    num_participants=sum(member.visible for member in self.members.values()),
+                    num_publishers=sum(bool(member.publications) for member in self.members.values()),
+                    recording=any(member.permissions.recorder for member in self.members.values()),
+                )
+            )
+        return self._info
+
+    def snapshot(self) -> Shared[tuple[Shared[ParticipantInfo], ...]]:
+        """Everyone visible; the same object until one of them changes."""
+        if self._snapshot is None:
+            self._snapshot = Shared(
+                tuple(member.info() for member in self.members.values() if member.visible)
+            )
+        return self._snapshot
+
+    def joined_state(self, member: Participant, answer_sdp: str | None) -> JoinedState:
+        """Everything this member must know, as of now."""
+        return JoinedState(
+            session_id=member.session_id,
+            participant=member.info().value,
+            room=self.info(),
+            participants=self.snapshot(),
+            answer_sdp=answer_sdp,
+            published=member.published(),
+            bound=member.bound(),
+            resume_window_s=self.context.settings.session.resume_window_s,
+        )
+
+    def changed(self, member: Participant) -> None:
+        """Something visible about a member is new: say so to all, soon."""
+        member.touch()
+        self._forget_views()
+        self.broadcast.participant_changed(member)
+
+    def metadata_changed(self) -> None:
+        """The room itself is described anew: say so to all, soon."""
+        self._forget_views()
+        self.broadcast.room_changed()
+
+    def _forget_views(self) -> None:
+        self._info = None
+        self._snapshot = None
+
+    # Members.
+
+    def member(self, identity: Identity) -> Participant:
+        """Raises ParticipantNotFoundError."""
+        try:
+            return self.members[identity]
+        except KeyError:
+            raise ParticipantNotFoundError(identity) from None
+
+    def add(self, member: Participant) -> None:
+        """A participant enters. Whoever had its identity must have been removed before."""
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        self.members[member.identity] = member
+        self.context.directory.sessions[member.session_id] = Seat(self, member)
+        self.context.observer.participant_entered(member.kind.value)
+        self._forget_views()
+        self.broadcast.participant_changed(member)
+        if member.permissions.recorder:
+            self.metadata_changed()
+        self.planner.mark(member)
+
+    def remove(
+        self,
+        member: Participant,
+        code: LeaveCode,
+        text: str,
+        reconnect: Reconnect = Reconnect.NO,
+        tell: bool = True,
+    ) -> None:
+        """A participant's session ends. Does nothing if it has ended already.
+
+        Args:
+            member: Who.
+            code: Why, for programs; others are told this much.
+            text: Why, for people; only the member is told.
+            reconnect: What the member should do.
+            tell: Send it `Leave`; not if it said itself that it goes.
+        """
+        if not member.present:
+            return
+        member.lifecycle.handle(Signal.ENDED)
+        member.outbox.close(Leave(code, text, reconnect) if tell else None)
+        for timer in (member.resume_timer, member.connect_timer):
+            if timer is not None:
+                timer.cancel()
+        member.resume_timer = member.connect_timer = None
+        del self.members[member.identity]
+        directory = self.context.directory
+        del directory.sessions[member.session_id]
+        self.planner.discard(member)
+        for kind in (member.slots[slot].kind for slot in member.subscriber.applied):
+            self.context.observer.subscription_unbound(kind)
+        member.subscriber.release()
+        for track in member.tracks:
+            self.drop_track(track)
+        member.publications.clear()
+        self._release_transport(member)
+        self.context.observer.participant_left(member.kind.value, code.value)
+        tracing.close(self.context, member)
+        self._forget_views()
+        if self.closed:
+            return
+        self.broadcast.participant_left(member, code)
+        if member.permissions.recorder:
+            self.metadata_changed()
+        if not self.members:
+            self._on_empty(self)
+
+    def _release_transport(self, member: Participant) -> None:
+        connection = member.connection
+        if connection is None:
+            member.lifecycle.handle(Signal.RELEASED)
+            return
+        for slot in connection.slots:
+            self.context.directory.slots.pop(slot, None)
+        commands: list[Command] = []
+        if connection.has_data:
+            commands.append(RemoveMember(self.id, member.id))
+        if connection.transport in self.context.directory.transports:
+            commands.append(RemoveTransport(connection.transport))
+        else:
+            member.lifecycle.handle(Signal.RELEASED)
+        self.context.plane.apply(commands)
+
+    def close(self, code: LeaveCode, text: str, reconnect: Reconnect) -> None:
+        """The room ends, with everybody in it."""
+        if self.closed:
+            return
+        self.closed = True
+        if self.expiry is not None:
+            self.expiry.cancel()
+            self.expiry = None
+        self.broadcast.close()
+        self.planner.close()
+        for member in list(self.members.values()):
+            self.remove(member, code, text, reconnect)
+        self.context.directory.rooms.pop(self.id, None)
+
+    def set_member(self, member: Participant) -> None:
+        """Tell the data routing table who it is and what it may do, once it has agreed to data."""
+        connection = member.connection
+        if connection is None or not connection.has_data:
+            return
+        command = SetMember(
+            room=self.id,
+            participant=member.id,
+            identity=member.identity,
+            transport=connection.transport,
+            dialect=DataDialect.NATIVE,
+            can_publish=member.permissions.can_publish_data,
+            hidden=member.permissions.hidden,
+        )
+        self.context.plane.apply([command])
+
+    # Tracks and routes.
+
+    def add_track(self, owner: Participant, track: Track) -> None:
+        """A track is published; the plane knows it already. Whoever may want it is planned anew."""
+        self.catalog.add(track)
+        self.context.directory.tracks[track.id] = (Seat(self, owner), track)
+        self.context.observer.track_published(track.kind, track.info.source)
+        for member in self.members.values():
+            if member is not owner and member.subscriber.concerns(track):
+                self.planner.mark(member)
+
+    def drop_track(self, track: Track) -> None:
+        """A track ends: the plane forgets it, and whoever received it is told."""
+        self.catalog.remove(track)
+        del self.context.directory.tracks[track.id]
+        self.context.plane.apply([RemoveTrack(track.id)])
+        self.context.observer.track_unpublished(track.kind, track.info.source)
+        if self.closed:
+            return
+        self.silence(track)
+        for member in self.members.values():
+            unbound = member.subscriber.drop(track, member.slots)
+            if unbound is not None:
+                self.context.observer.subscription_unbound(track.kind)
+                self.broadcast.tell(member, unbound, about=track.info.participant)
+                self.planner.mark(member)
+
+    def replan_receivers(self, track: Track) -> None:
+        """What a track needs or allows has changed."""
+        for member in self.members.values():
+            if track.info.participant != member.sid:
+                self.planner.mark(member)
+
+    def _replan(self, member: Participant) -> None:
+        limit = self.context.settings.limits.sections
+        used = member.connection.sections if member.connection is not None else 0
+        step = member.subscriber.replan(
+            self.catalog, member.slots, member.permissions.can_subscribe, max(0, limit - used)
+        )
+        self.context.plane.apply(step.commands)
+        for track in step.bound:
+            self.context.observer.subscription_bound(track.kind)
+        for kind in step.unbound:
+            self.context.observer.subscription_unbound(kind)
+        for event, about in step.events:
+            self.broadcast.tell(member, event, about)
+
+    # Speakers.
+
+    def speakers_reported(self, worker: WorkerId, speakers: tuple[tuple[TrackId, int], ...]) -> None:
+        """One worker says who speaks among its publishers."""
+        if self._speakers.report(worker, speakers):
+            self._announce_speakers()
+
+    def silence(self, track: Track) -> None:
+        """A muted track's owner does not speak, whatever its worker has yet to notice."""
+        if self._speakers.remove(track.id):
+            self._announce_speakers()
+
+    def _announce_speakers(self) -> None:
+        found: list[Speaker] = []
+        for track_id, level in self._speakers.speakers:
+            entry = self.context.directory.tracks.get(track_id)
+            if entry is not None and not entry[1].info.muted:
+                info = entry[1].info
+                found.append(Speaker(info.participant, info.identity, info.sid, level))
+        self.broadcast.speakers_changed(tuple(found))
+
+    def debug_state(self) -> dict[str, object]:
+        """Plain JSON for people; no secrets, no addresses."""
+        return {
+            "sid": self.sid,
+            "name": self.name,
+            "members": [member.debug_state() for member in self.members.values()],
+            "tracks": {kind.value: sum(1 for _ in self.catalog.of(kind)) for kind in MediaKind},
+        }
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value

@@ -1,0 +1,190 @@
+"""One participant's door: what its client may ask of the room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sfu.core.errors import InvalidRequestError, LimitExceededError, SessionGoneError, TrackNotFoundError
+from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
+from sfu.participants.participant import Participant
+from sfu.participants.requests import ParticipantUpdate, TrackRequest
+from sfu.participants.sink import LeaveCode, ParticipantSink, PublishedTrack, Reconnect
+from sfu.participants.validation import check_data, check_wish
+from sfu.rooms import administration, data, offers, publications
+from sfu.rooms.room import Room
+from sfu.tracks.subscription import DEFAULT_WISH, SubscriptionWish
+from sfu.tracks.track import Track
+
+MAX_CANDIDATE_CHARACTERS = 1024
+"""A candidate line has about a hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferResult:
+    """What a later offer led to."""
+
+    answer_sdp: str
+    tracks: tuple[PublishedTrack, ...]
+    """Tracks that this offer published."""
+
+
+class Session:
+    """Every method raises `PeerError`; a failed one changed nothing.
+
+    After the session ended (its sink was given `Leave`) every method raises `SessionGoneError`, except
+    `detach` and `leave`, which then do nothing.
+    """
+
+    def __init__(self, room: Room, participant: Participant) -> None:
+        self._room = room
+        self._participant = participant
+
+    @property
+    def session_id(self) -> SessionId:
+        """What a resume request names."""
+        return self._participant.session_id
+
+    @property
+    def sid(self) -> ParticipantSid:
+        """The participant's public id."""
+        return self._participant.sid
+
+    @property
+    def identity(self) -> Identity:
+        """Who it is."""
+        return self._participant.identity
+
+    @property
+    def room_name(self) -> RoomName:
+        """Where it is."""
+        return self._room.name
+
+    @property
+    def alive(self) -> bool:
+        """Still in the room."""
+        return self._participant.present
+
+    def offer(self, sdp: str, tracks: Sequence[TrackRequest] = ()) -> OfferResult:
+        """Answer a client's offer: new and ended sections, or an ICE restart by a new ufrag.
+
+        `tracks` describes sections that begin to send; those already published need no entry.
+
+        Raises:
+            SdpError, NegotiationError, TrackUndeclaredError, TrackSectionError, PermissionDeniedError,
+            LimitExceededError, InvalidRequestError.
+        """
+        member = self._require()
+        prepared = offers.prepare(
+            self._room.context,
+            self._room.id,
+            sdp,
+            tracks,
+            member.permissions,
+            member.connection,
+            member.publications,
+            member.retired,
+        )
+        published = offers.commit(self._room, member, prepared)
+        return OfferResult(prepared.answer_sdp, published)
+
+    def trickle(self, candidate: str, mid: str | None = None) -> None:
+        """Accept a candidate. An ICE-lite server learns addresses from checks and needs none."""
+        self._require()
+        if len(candidate) > MAX_CANDIDATE_CHARACTERS or len(mid or "") > MAX_CANDIDATE_CHARACTERS:
+            raise LimitExceededError("the length of a candidate in characters", MAX_CANDIDATE_CHARACTERS)
+
+    def mute(self, track: TrackSid, muted: bool) -> None:
+        """Say that an own track is silent, or no longer."""
+        publications.mute_own(self._room, self._require(), track, muted)
+
+    def unpublish(self, track: TrackSid) -> None:
+        """End an own track. Its section may be used again by a later offer."""
+        publications.unpublish_own(self._room, self._require(), track)
+
+    def subscribe(self, track: TrackSid, wish: SubscriptionWish = DEFAULT_WISH) -> None:
+        """Ask for a track. Answered by SubscriptionBound, SectionsNeeded or SubscriptionFailed."""
+        member = self._require()
+        member.permissions.require_subscribe()
+        check_wish(wish)
+        self._foreign(track)
+        member.subscriber.ask(track, wish)
+        self._room.planner.mark(member)
+
+    def unsubscribe(self, track: TrackSid) -> None:
+        """Decline a track, also one that auto-subscription would bring."""
+        member = self._require()
+        self._foreign(track)
+        member.subscriber.demand.decline(track)
+        self._room.planner.mark(member)
+
+    def update_subscription(self, track: TrackSid, wish: SubscriptionWish) -> None:
+        """Change what is wanted of a subscribed track, as a whole."""
+        member = self._require()
+        check_wish(wish)
+        if member.subscriber.demand.wish(self._foreign(track)) is None:
+            raise TrackNotFoundError(track, "subscribed to")
+        member.subscriber.demand.want(track, wish)
+        self._room.planner.mark(member)
+
+    def wish(self, track: TrackSid) -> SubscriptionWish:
+        """What is wanted now: for an update of single fields by `dataclasses.replace`."""
+        wish = self._require().subscriber.demand.wish(self._foreign(track))
+        if wish is None:
+            raise TrackNotFoundError(track, "subscribed to")
+        return wish
+
+    def update_metadata(self, update: ParticipantUpdate) -> None:
+        """Change the participant's own name, metadata or attributes (`canUpdateOwnMetadata`)."""
+        member = self._require()
+        member.permissions.require_update_own_metadata()
+        administration.update(self._room, member, update)
+
+    def send_data(
+        self, payload: bytes, *, reliable: bool = True, topic: str = "", destinations: Sequence[Identity] = ()
+    ) -> None:
+        """Send data for a client that has no data channel. No destinations: everyone else."""
+        member = self._require()
+        member.permissions.require_publish_data()
+        check_data(payload, topic, self._room.context.settings.limits)
+        data.send(
+            self._room, payload, reliable=reliable, topic=topic, destinations=destinations, sender=member
+        )
+
+    def detach(self, sink: ParticipantSink, reason: str = "") -> None:
+        """Its WebSocket is lost: media goes on, and the session may be resumed for a while.
+
+        Does nothing if another sink has taken over meanwhile.
+        """
+        member, room = self._participant, self._room
+        if not member.present or not member.outbox.detach(sink):
+            return
+
+        def expire() -> None:
+            member.resume_timer = None
+            text = f"the signaling connection was lost ({reason or 'closed'}) and not resumed"
+            room.remove(member, LeaveCode.SIGNAL_LOST, text, Reconnect.REJOIN)
+
+        window_s = room.context.settings.session.resume_window_s
+        member.resume_timer = room.context.clock.call_later(window_s, expire)
+
+    def leave(self, code: LeaveCode = LeaveCode.CLIENT_LEFT) -> None:
+        """The client goes for good. Its sink is told nothing more."""
+        self._room.remove(self._participant, code, "", tell=False)
+
+    def debug_state(self) -> dict[str, object]:
+        """Plain JSON for people; no secrets, no addresses."""
+        return self._participant.debug_state()
+
+    def _require(self) -> Participant:
+        if not self._participant.present:
+            raise SessionGoneError
+        return self._participant
+
+    def _foreign(self, sid: TrackSid) -> Track:
+        track = self._room.catalog.get(sid)
+        if track is None:
+            raise TrackNotFoundError(sid)
+        if track.info.participant == self._participant.sid:
+            raise InvalidRequestError("track_id", "a participant does not receive its own tracks")
+        return track

@@ -1,0 +1,125 @@
+"""Wishes, grants and sections to a RoutePlan. Pure.
+
+The cost is that of the subscriber's sections, not of the room: a track that waits is not looked at once
+all sections are taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sfu.core.codecs import MediaKind, TrackSource
+from sfu.core.ids import SlotId, TrackSid
+from sfu.dataplane.commands import Wish
+from sfu.router.plan import Assignment, Failure, RoutePlan, Slot
+from sfu.tracks.catalog import TrackCatalog
+from sfu.tracks.subscription import Demand, SubscriptionWish
+from sfu.tracks.track import Track
+
+AUDIO_PRIORITY = 255
+"""Sound is cheap, and what people came for."""
+VIDEO_PRIORITIES = {TrackSource.SCREEN_SHARE: 200, TrackSource.CAMERA: 100}
+"""1..255. Text on a shared screen must stay readable when faces get small."""
+OTHER_VIDEO_PRIORITY = 80
+"""A video that does not say what it is."""
+
+
+def plan(
+    demand: Demand,
+    catalog: TrackCatalog,
+    slots: Iterable[Slot],
+    applied: Mapping[SlotId, Assignment],
+    allowed: bool,
+) -> RoutePlan:
+    """Who gets what, given what it has now: a track never moves from a section that still suits it.
+
+    Args:
+        demand: What the subscriber wants.
+        catalog: What there is.
+        slots: The subscriber's sections.
+        applied: What they carry now.
+        allowed: `canSubscribe`. If false the plan is empty, and nothing is missing.
+    """
+    if not allowed:
+        return RoutePlan({}, (), dict.fromkeys(MediaKind, 0), dict.fromkeys(MediaKind, 0))
+    by_kind: dict[MediaKind, list[Slot]] = {kind: [] for kind in MediaKind}
+    for slot in slots:
+        by_kind[slot.kind].append(slot)
+    assignments: dict[SlotId, Assignment] = {}
+    failures: list[Failure] = []
+    missing: dict[MediaKind, int] = {}
+    free: dict[MediaKind, int] = {}
+    for kind, own_slots in by_kind.items():
+        placed, failed, left = _plan_kind(kind, demand, catalog, own_slots, applied)
+        assignments |= placed
+        failures += failed
+        free[kind] = left
+        missing[kind] = max(0, demand.count(catalog, kind) - len(placed) - len(failed))
+    return RoutePlan(assignments, tuple(failures), missing, free)
+
+
+def _plan_kind(
+    kind: MediaKind,
+    demand: Demand,
+    catalog: TrackCatalog,
+    slots: list[Slot],
+    applied: Mapping[SlotId, Assignment],
+) -> tuple[dict[SlotId, Assignment], list[Failure], int]:
+    placed: dict[SlotId, Assignment] = {}
+    settled: set[TrackSid] = set()
+    free: list[Slot] = []
+    for slot in slots:
+        kept = _keep(slot, applied.get(slot.id), demand, catalog)
+        if kept is not None:
+            placed[slot.id] = kept
+            settled.add(kept.sid)
+        elif slot.active:
+            free.append(slot)
+    failures: list[Failure] = []
+    if free:
+        accepted = tuple(dict.fromkeys(name for slot in slots for name in slot.codec_names))
+        for track in demand.wanted(catalog, kind):
+            if track.sid in settled:
+                continue
+            settled.add(track.sid)
+            chosen = next((slot for slot in free if track.format in slot.formats), None)
+            if chosen is not None:
+                free.remove(chosen)
+                placed[chosen.id] = _assign(track, demand)
+            elif not any(track.format in slot.formats for slot in slots):
+                failures.append(Failure(track.sid, (track.codec_names[track.sent],), accepted))
+            if not free:
+                break
+    return placed, failures, len(free)
+
+
+def _keep(slot: Slot, current: Assignment | None, demand: Demand, catalog: TrackCatalog) -> Assignment | None:
+    if current is None or not slot.active:
+        return None
+    track = catalog.get(current.sid)
+    if track is None or track.format not in slot.formats or demand.wish(track) is None:
+        return None
+    return _assign(track, demand)
+
+
+def _assign(track: Track, demand: Demand) -> Assignment:
+    wish = demand.wish(track)
+    if wish is None:
+        raise ValueError(f"track {track.sid} is not wanted")
+    return Assignment(track.id, track.sid, track.info.participant, _plane_wish(track, wish))
+
+
+def _plane_wish(track: Track, wish: SubscriptionWish) -> Wish:
+    return Wish(
+        max_height_px=wish.max_height_px,
+        max_temporal=wish.max_temporal,
+        priority=wish.priority or _priority(track),
+        may_pause=wish.may_pause and track.kind is MediaKind.VIDEO,
+        paused=wish.paused or track.server_muted,
+    )
+
+
+def _priority(track: Track) -> int:
+    if track.kind is MediaKind.AUDIO:
+        return AUDIO_PRIORITY
+    return VIDEO_PRIORITIES.get(track.info.source, OTHER_VIDEO_PRIORITY)
