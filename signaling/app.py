@@ -22,7 +22,7 @@ from sfu.telemetry import metrics as telemetry
 from sfu.telemetry.health import Health
 from signaling import auth
 from signaling.closing import CloseCode, fit_reason
-from signaling.connection import Connection, ConnectionLimits
+from signaling.connection import Connection, ConnectionLimits, Connections
 from signaling.http import admin, guards, problems
 from signaling.native import values
 from signaling.native.dialect import NativeContext, NativeDialect, error_frame
@@ -40,6 +40,7 @@ class Edge:
     clock: Clock
     metrics: telemetry.Metrics
     health: Health
+    connections: Connections
     version: str
     node: str
     dev: bool = False
@@ -113,12 +114,14 @@ def _signaling_routes(app: FastAPI, edge: Edge, authenticator: auth.Authenticato
             return
         auth_s = edge.clock.monotonic() - begun_at
         await socket.accept()
-        edge.metrics.socket_opened()
         connection = Connection(socket, limits, name=f"{token.api_key} {token.grant.room}")
         address = socket.client.host if socket.client is not None else ""
+        edge.metrics.socket_opened()
+        edge.connections.add(connection)
         try:
             await connection.run(NativeDialect(context, token, connection, address, auth_s))
         finally:
+            edge.connections.remove(connection)
             edge.metrics.socket_closed(connection.close_code or CloseCode.INTERNAL)
 
     @app.get("/signal/validate", include_in_schema=False)

@@ -21,7 +21,6 @@ from sfu.participants.requests import RoomOptions
 
 MAX_TOKEN_BYTES = 64 * 1024  # metadata travels in it; as long as the longest request line we read
 DEFAULT_VALIDITY_S = 6 * 3600.0  # as LiveKit's SDKs
-MIN_SECRET_BYTES = 32  # RFC 7518 section 3.2: as long as the hash
 ALGORITHM = "HS256"
 BEARER = "bearer "
 

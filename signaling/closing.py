@@ -10,6 +10,7 @@ class CloseCode(IntEnum):
 
     DONE = 1000
     BINARY = 1003
+    RESTART = 1012
     PROTOCOL_ERROR = 4000
     UNAUTHORIZED = 4001
     JOIN_REFUSED = 4003

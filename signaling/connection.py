@@ -56,6 +56,43 @@ class ConnectionLimits:
         )
 
 
+class Connections:
+    """Every WebSocket that is served now, so that a server can end in order."""
+
+    def __init__(self) -> None:
+        self._open: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: "Connection") -> None:
+        """It begins."""
+        self._open.add(connection)
+        self._empty.clear()
+
+    def remove(self, connection: "Connection") -> None:
+        """It has ended."""
+        self._open.discard(connection)
+        if not self._open:
+            self._empty.set()
+
+    def close_all(self, code: int, reason: str) -> None:
+        """As `Connection.close`, for all."""
+        for connection in self._open:
+            connection.close(code, reason)
+
+    async def wait_empty(self, timeout_s: float) -> bool:
+        """Wait until all have ended; False if some have not in time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._empty.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
 class Connection(Outgoing):
     """Runs one accepted WebSocket until either side ends it."""
 

@@ -3,7 +3,7 @@
 What the packet plane counts is in plane_metrics.py. Detail per participant is in the server API, not here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -30,7 +30,14 @@ REQUEST_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 class Metrics:
     """Implements `sfu.core.observer.Observer`, and counts what signaling and the process do."""
 
-    def __init__(self, version: str, registry: CollectorRegistry | None = None) -> None:
+    def __init__(
+        self,
+        version: str,
+        registry: CollectorRegistry | None = None,
+        on_join: Callable[[JoinTrace], None] | None = None,
+    ) -> None:
+        """`on_join` is given each join that came to an end, for tracing."""
+        self._on_join = on_join
         self.registry = registry if registry is not None else CollectorRegistry()
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
@@ -96,6 +103,8 @@ class Metrics:
     def join_finished(self, trace: JoinTrace) -> None:
         """As `Observer.join_finished`."""
         self._join_total_seconds.observe(trace.total_s)
+        if self._on_join is not None:
+            self._on_join(trace)
 
     def room_opened(self) -> None:
         """As `Observer.room_opened`."""

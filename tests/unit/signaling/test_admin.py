@@ -19,6 +19,7 @@ from sfu.telemetry.health import Health, ServerState
 from sfu.telemetry.metrics import Metrics
 from signaling.app import Edge, create_app
 from signaling.auth import Authenticator, create_token
+from signaling.connection import Connections
 from tests.unit.signaling.test_native_encode import ADA, ROOM, TRACK
 
 CLOCK = VirtualClock()
@@ -58,6 +59,7 @@ async def http(service: MagicMock, health: Health) -> AsyncIterator[httpx.AsyncC
         clock=CLOCK,
         metrics=Metrics("1.2.3"),
         health=health,
+        connections=Connections(),
         version="1.2.3",
         node="local",
         dev=True,

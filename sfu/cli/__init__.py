@@ -1,0 +1,1 @@
+"""The command `airside`: what its words mean. Each command is one file."""
