@@ -34,8 +34,6 @@ pub enum Format {
     Remb,
     /// RTCP extended report (RFC 3611).
     Xr,
-    /// SRTP key material.
-    Srtp,
     /// SCTP packet (RFC 9260, section 3).
     Sctp,
     /// Data channel establishment (RFC 8832, section 5).
@@ -63,7 +61,6 @@ impl Format {
             Self::Twcc => "rtcp_twcc",
             Self::Remb => "rtcp_remb",
             Self::Xr => "rtcp_xr",
-            Self::Srtp => "srtp",
             Self::Sctp => "sctp",
             Self::Dcep => "dcep",
             Self::Envelope => "envelope",
@@ -188,8 +185,10 @@ drop_reasons! {
     SrtpReplayed => "srtp_replayed",
     /// Too short to hold its own tag.
     SrtpTooShort => "srtp_too_short",
-    /// Transport already has as many receiving SSRCs as it may.
-    SrtpTooManySsrcs => "srtp_too_many_ssrcs",
+    /// The crypto library failed: our own trouble.
+    SrtpFailed => "srtp_failed",
+    /// Every SRTCP index of the sending key is used up.
+    SrtpKeyExhausted => "srtp_key_exhausted",
 
     // RTP in.
     /// RTP header, extension block or padding runs past the packet.

@@ -45,6 +45,7 @@ pub mod sender;
 pub mod seq_map;
 pub mod seq_num;
 pub mod speakers;
+pub mod srtp;
 pub mod stats;
 pub mod stun;
 mod timers;

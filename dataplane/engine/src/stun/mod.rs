@@ -12,7 +12,8 @@ pub use write::{
     write_binding_success,
 };
 
-use aws_lc_rs::hmac;
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::{Digest, Sha1};
 
 const HEADER_LEN: usize = 20;
 const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
@@ -20,6 +21,7 @@ const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xA4, 0x42];
 const FINGERPRINT_XOR: u32 = 0x5354_554E;
 const ATTRIBUTE_HEADER_LEN: usize = 4;
 const INTEGRITY_LEN: usize = 20;
+const SHA1_BLOCK_LEN: usize = 64;
 const FINGERPRINT_LEN: usize = 4;
 const FAMILY_IPV4: u8 = 1;
 const FAMILY_IPV6: u8 = 2;
@@ -91,16 +93,19 @@ pub enum ErrorCode {
 
 /// HMAC-SHA1 over `message[..end]`, with the length field as if the message ended after the
 /// MESSAGE-INTEGRITY attribute that starts at `end` (RFC 8489, section 14.5).
-fn integrity(message: &[u8], end: usize, key: &[u8]) -> [u8; INTEGRITY_LEN] {
+fn integrity(message: &[u8], end: usize, key: &[u8]) -> Hmac<Sha1> {
     let length = (end + ATTRIBUTE_HEADER_LEN + INTEGRITY_LEN - HEADER_LEN) as u16;
-    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
-    let mut context = hmac::Context::with_key(&key);
-    context.update(&message[..2]);
-    context.update(&length.to_be_bytes());
-    context.update(&message[4..end]);
-    let mut tag = [0; INTEGRITY_LEN];
-    tag.copy_from_slice(context.sign().as_ref());
-    tag
+    // HMAC's rule for keys, spelled out because this constructor cannot fail (RFC 2104).
+    let mut block = [0; SHA1_BLOCK_LEN];
+    match block.get_mut(..key.len()) {
+        Some(start) => start.copy_from_slice(key),
+        None => block[..INTEGRITY_LEN].copy_from_slice(&Sha1::digest(key)),
+    }
+    let mut mac = Hmac::new(&block.into());
+    mac.update(&message[..2]);
+    mac.update(&length.to_be_bytes());
+    mac.update(&message[4..end]);
+    mac
 }
 
 /// FINGERPRINT over everything before that attribute (RFC 8489, section 14.7).

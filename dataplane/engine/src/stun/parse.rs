@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use aws_lc_rs::constant_time;
+use hmac::Mac;
 
 use super::{
     ATTRIBUTE_HEADER_LEN, Class, FAMILY_IPV4, FAMILY_IPV6, FINGERPRINT_LEN,
@@ -294,8 +294,7 @@ impl<'a> Message<'a> {
         self.integrity_at.is_some_and(|at| {
             let start = at + ATTRIBUTE_HEADER_LEN;
             let sent = &self.raw[start..start + INTEGRITY_LEN];
-            let computed = integrity(self.raw, at, key);
-            constant_time::verify_slices_are_equal(sent, &computed).is_ok()
+            integrity(self.raw, at, key).verify_slice(sent).is_ok()
         })
     }
 

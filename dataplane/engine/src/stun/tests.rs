@@ -145,6 +145,20 @@ fn v4_mapped_source_is_answered_as_v4() {
     assert_eq!(seen, Some("192.0.2.7:5000".parse().unwrap()));
 }
 
+/// RFC 2202, test cases 6 and 7 have such keys; here only that both sides agree on them.
+#[test]
+fn passwords_longer_than_a_hash_block_work() {
+    for len in [0, 63, 64, 65, 256] {
+        let key = vec![b'p'; len];
+        let mut out = [0; MAX_MESSAGE_LEN];
+        let len =
+            write_binding_success(&mut out, &ID, "192.0.2.1:1".parse().unwrap(), &key).unwrap();
+        let message = Message::parse(&out[..len]).unwrap();
+        assert!(message.integrity_matches(&key));
+        assert!(!message.integrity_matches(&[&key[..], b"p"].concat()));
+    }
+}
+
 #[test]
 fn too_small_buffer_is_refused_at_each_length() {
     let whole = request();

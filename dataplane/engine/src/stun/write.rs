@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use hmac::Mac;
+
 use super::{
     ATTRIBUTE_HEADER_LEN, Class, ErrorCode, FAMILY_IPV4, FAMILY_IPV6, FINGERPRINT_LEN, HEADER_LEN,
     INTEGRITY_LEN, IceRole, MAGIC_COOKIE, METHOD_BINDING, TransactionId, attribute, fingerprint,
@@ -165,7 +167,7 @@ impl<'a> Writer<'a> {
         let length = u16::try_from(total - HEADER_LEN).ok()?;
         self.out[2..4].copy_from_slice(&length.to_be_bytes());
         if let Some(key) = key {
-            let tag = integrity(self.out, self.len, key);
+            let tag = integrity(self.out, self.len, key).finalize().into_bytes();
             self.attribute(attribute::MESSAGE_INTEGRITY, &[&tag])?;
         }
         let crc = fingerprint(&self.out[..self.len]);
