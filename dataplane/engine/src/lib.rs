@@ -8,6 +8,7 @@
 #![allow(dead_code)]
 
 pub mod audio_level;
+pub mod bwe;
 pub mod cache;
 pub mod clock;
 mod close;

@@ -88,13 +88,7 @@ impl Aimd {
         }
     }
 
-    fn increase(
-        &mut self,
-        acked: Option<Bitrate>,
-        rtt: Duration,
-        limited: bool,
-        now: Instant,
-    ) {
+    fn increase(&mut self, acked: Option<Bitrate>, rtt: Duration, limited: bool, now: Instant) {
         let elapsed = self.last_change.replace(now).map_or(Duration::ZERO, |last| now - last);
         if acked.is_some_and(|acked| self.capacity.is_exceeded_by(acked)) {
             self.capacity.forget();
@@ -124,10 +118,8 @@ impl Aimd {
             return;
         }
         let mut target = acked * BETA - DECREASE_MARGIN;
-        if target > self.estimate {
-            if let Some(capacity) = self.capacity.known() {
-                target = capacity * BETA;
-            }
+        if let Some(capacity) = self.capacity.known().filter(|_| target > self.estimate) {
+            target = capacity * BETA;
         }
         if self.capacity.is_far_above(acked) {
             self.capacity.forget();

@@ -6,6 +6,8 @@ use crate::bwe::probe::ProbeId;
 
 /// Packets remembered: at 5000 packets a second, over a second and a half of round trip.
 const CAPACITY: usize = 8192;
+/// Extended numbers begin here, so that an older one never falls below zero.
+const FIRST_CYCLE: u64 = 1 << 16;
 
 /// What a packet carries; audio is never throttled but counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +55,7 @@ pub(super) struct History {
 
 impl History {
     pub(super) fn new() -> Self {
-        Self { slots: vec![None; CAPACITY].into_boxed_slice(), next_seq: 0, in_flight: 0 }
+        Self { slots: vec![None; CAPACITY].into_boxed_slice(), next_seq: FIRST_CYCLE, in_flight: 0 }
     }
 
     /// Remembers a packet; `seq` is the 16-bit number it carries. Numbers rise by one a packet.
@@ -115,7 +117,7 @@ mod tests {
             history.sent(i as u16, 100, PacketClass::Video, None, now);
         }
         let outcome = history.resolve(69_999_u32 as u16, Some(Duration::ZERO)).unwrap();
-        assert_eq!(outcome.sent.seq, 69_999);
+        assert_eq!(outcome.sent.seq, FIRST_CYCLE + 69_999);
         assert!(history.resolve(69_999_u32 as u16, Some(Duration::ZERO)).is_none());
     }
 

@@ -77,8 +77,7 @@ impl Trendline {
         let first = *self.first_arrival_ms.get_or_insert(delta.arrival_ms);
         self.deltas = (self.deltas + 1).min(MAX_DELTAS * 16);
         self.accumulated_ms += delta.arrived_ms - delta.sent_ms;
-        self.smoothed_ms =
-            SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
+        self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         self.points.push_back((delta.arrival_ms - first, self.smoothed_ms));
         if self.points.len() > WINDOW {
             self.points.pop_front();
@@ -108,8 +107,7 @@ impl Trendline {
         } else {
             self.over_for_ms = None;
             self.over_count = 0;
-            self.usage =
-                if modified < -self.threshold_ms { Usage::Under } else { Usage::Normal };
+            self.usage = if modified < -self.threshold_ms { Usage::Under } else { Usage::Normal };
         }
         self.previous_trend = trend;
         self.adapt(modified.abs(), arrival_ms);

@@ -1,0 +1,250 @@
+//! The estimate of one transport: puts the parts together.
+
+use std::time::{Duration, Instant};
+
+use crate::bwe::aimd::Aimd;
+use crate::bwe::groups::Groups;
+use crate::bwe::history::{History, Outcome, PacketClass};
+use crate::bwe::loss::LossBased;
+use crate::bwe::probe::{ProbeCluster, ProbeId, Prober};
+use crate::bwe::throughput::Throughput;
+use crate::bwe::trendline::{Trendline, Usage};
+use crate::units::Bitrate;
+
+/// Round trip assumed before one is measured.
+const DEFAULT_RTT: Duration = Duration::from_millis(200);
+/// Without feedback for this long the filters start anew.
+const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(2);
+/// Sending less than this share of the estimate teaches nothing about more (ALR).
+const LIMITED: f64 = 0.65;
+/// A REMB older than this no longer caps.
+const REMB_LIFE: Duration = Duration::from_secs(10);
+/// Entries of one feedback message that are sorted by arrival; a message has at most so many.
+const MAX_BATCH: usize = 2048;
+
+/// Bounds of the estimate.
+#[derive(Clone, Copy, Debug)]
+pub struct BweConfig {
+    /// Where it begins.
+    pub start: Bitrate,
+    /// Never below: one voice must fit.
+    pub min: Bitrate,
+    /// Never above.
+    pub max: Bitrate,
+}
+
+impl Default for BweConfig {
+    fn default() -> Self {
+        Self { start: Bitrate::kbps(800), min: Bitrate::kbps(30), max: Bitrate::mbps(50) }
+    }
+}
+
+/// What the estimate is made of, for people who ask why.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parts {
+    /// By delay.
+    pub delay_based: Bitrate,
+    /// By loss; `None`: it does not limit.
+    pub loss_based: Option<Bitrate>,
+    /// By the receiver's own word (REMB).
+    pub remote: Option<Bitrate>,
+    /// What the peer acknowledged over the last three quarters of a second.
+    pub acknowledged: Option<Bitrate>,
+    /// Share of bytes lost lately.
+    pub loss: f64,
+    /// Smallest recent round trip.
+    pub rtt: Option<Duration>,
+}
+
+/// Send-side bandwidth estimation for one transport.
+#[derive(Debug)]
+pub struct SendSide {
+    config: BweConfig,
+    history: History,
+    groups: Groups,
+    trendline: Trendline,
+    throughput: Throughput,
+    aimd: Aimd,
+    loss: LossBased,
+    prober: Prober,
+    remote: Option<(Bitrate, Instant)>,
+    rtt: Option<Duration>,
+    last_feedback: Option<Instant>,
+    batch: Vec<Outcome>,
+}
+
+impl SendSide {
+    /// Begins at `config.start`.
+    #[must_use]
+    pub fn new(config: BweConfig) -> Self {
+        Self {
+            config,
+            history: History::new(),
+            groups: Groups::default(),
+            trendline: Trendline::new(),
+            throughput: Throughput::default(),
+            aimd: Aimd::new(config.start),
+            loss: LossBased::new(),
+            prober: Prober::new(),
+            remote: None,
+            rtt: None,
+            last_feedback: None,
+            batch: Vec::new(),
+        }
+    }
+
+    /// How much may be sent now, audio and retransmissions included.
+    #[must_use]
+    pub fn estimate(&self) -> Bitrate {
+        let mut estimate = self.aimd.estimate();
+        if let Some(limit) = self.loss.limit() {
+            estimate = estimate.min(limit);
+        }
+        if let Some((cap, _)) = self.remote {
+            estimate = estimate.min(cap);
+        }
+        estimate.clamp(self.config.min, self.config.max.max(self.config.min))
+    }
+
+    /// What the estimate is made of.
+    #[must_use]
+    pub fn parts(&self) -> Parts {
+        Parts {
+            delay_based: self.aimd.estimate(),
+            loss_based: self.loss.limit(),
+            remote: self.remote.map(|(cap, _)| cap),
+            acknowledged: self.throughput.rate(),
+            loss: self.loss.average_loss(),
+            rtt: self.rtt,
+        }
+    }
+
+    /// Bytes that left and were not acknowledged.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.history.in_flight()
+    }
+
+    /// What the next better allocation needs in all; probing goes there and no further.
+    pub fn set_goal(&mut self, goal: Option<Bitrate>) {
+        self.prober.set_goal(goal.map(|goal| goal.min(self.config.max)));
+    }
+
+    /// A packet with transport-wide sequence number `seq` leaves; `size` counts IP and UDP.
+    pub fn on_packet_sent(
+        &mut self,
+        seq: u16,
+        size: usize,
+        class: PacketClass,
+        probe: Option<ProbeId>,
+        now: Instant,
+    ) {
+        let packet = self.history.sent(seq, size, class, probe, now);
+        if let Some(id) = probe {
+            self.prober.on_sent(id, packet.size);
+        }
+    }
+
+    /// One feedback message: for each number it covers, when it arrived on the peer's clock (any
+    /// fixed origin), or `None` for not received.
+    pub fn on_feedback(
+        &mut self,
+        packets: impl IntoIterator<Item = (u16, Option<Duration>)>,
+        now: Instant,
+    ) {
+        if self.last_feedback.replace(now).is_some_and(|last| now - last > FEEDBACK_TIMEOUT) {
+            self.groups = Groups::default();
+            self.trendline = Trendline::new();
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.clear();
+        batch.extend(
+            packets
+                .into_iter()
+                .take(MAX_BATCH)
+                .filter_map(|(seq, arrival)| self.history.resolve(seq, arrival)),
+        );
+        self.measure_rtt(&batch, now);
+        for outcome in &batch {
+            self.loss.add(outcome.sent.at, outcome.sent.size, outcome.arrival.is_none());
+        }
+        batch.retain(|outcome| outcome.arrival.is_some());
+        batch.sort_by_key(|outcome| (outcome.arrival, outcome.sent.seq));
+        let probed = self.take_arrivals(&batch, now);
+        self.batch = batch;
+        self.conclude(probed, now);
+    }
+
+    /// The receiver's own estimate (REMB) caps ours for a while.
+    pub fn on_remb(&mut self, cap: Bitrate, now: Instant) {
+        self.remote = Some((cap, now));
+        if self.last_feedback.is_none() {
+            // A receiver without transport-wide feedback: its word is all there is.
+            self.aimd.on_probe(cap, now);
+        }
+    }
+
+    /// The next probe cluster, if one is due.
+    pub fn poll_probe(&mut self, now: Instant) -> Option<ProbeCluster> {
+        self.last_feedback?;
+        let limited = self.loss.limit().is_some();
+        self.prober.poll(self.estimate(), limited, self.aimd.last_decrease(), now)
+    }
+
+    /// When to call `handle_timeout` or `poll_probe` at the latest.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let remote = self.remote.map(|(_, at)| at + REMB_LIFE);
+        [self.prober.poll_timeout(), remote].into_iter().flatten().min()
+    }
+
+    /// Forgets what is too old; an early call does nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.remote.is_some_and(|(_, at)| now - at >= REMB_LIFE) && self.last_feedback.is_some()
+        {
+            self.remote = None;
+        }
+    }
+
+    fn measure_rtt(&mut self, batch: &[Outcome], now: Instant) {
+        let newest = batch.iter().filter(|o| o.arrival.is_some()).map(|o| o.sent.at).max();
+        if let Some(sample) = newest.map(|at| now.saturating_duration_since(at)) {
+            // Falls at once, rises slowly: queues pass, paths stay.
+            self.rtt = Some(self.rtt.map_or(sample, |rtt| {
+                if sample < rtt { sample } else { rtt.mul_f64(0.95) + sample.mul_f64(0.05) }
+            }));
+        }
+    }
+
+    fn take_arrivals(&mut self, batch: &[Outcome], now: Instant) -> Option<Bitrate> {
+        let mut probed = None;
+        for outcome in batch {
+            let Some(arrival) = outcome.arrival else { continue };
+            self.throughput.add(&outcome.sent, arrival);
+            if let Some(delta) = self.groups.add(outcome.sent.at, arrival) {
+                self.trendline.update(delta);
+            }
+            if let Some(id) = outcome.sent.probe {
+                probed = self.prober.on_arrival(id, &outcome.sent, arrival, now).or(probed);
+            }
+        }
+        probed
+    }
+
+    fn conclude(&mut self, probed: Option<Bitrate>, now: Instant) {
+        let acked = self.throughput.rate();
+        let usage = self.trendline.usage();
+        match probed {
+            // A probe may raise the estimate; whether it may lower it is for the delay to say.
+            Some(rate) if usage != Usage::Over && rate > self.aimd.estimate() => {
+                self.aimd.on_probe(rate, now);
+            }
+            _ => {
+                let limited = acked.is_some_and(|acked| acked < self.aimd.estimate() * LIMITED);
+                let rtt = self.rtt.unwrap_or(DEFAULT_RTT);
+                self.aimd.update(usage, acked, rtt, limited, now);
+            }
+        }
+        self.loss.update(acked, self.aimd.estimate(), now);
+    }
+}

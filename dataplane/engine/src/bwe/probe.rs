@@ -1,0 +1,315 @@
+//! Probing: short bursts above the estimate find out what the path can take
+//! (libwebrtc `probe_controller.cc`, `probe_bitrate_estimator.cc`).
+//!
+//! A forwarder has nothing of its own to send, so it probes only toward a goal, with
+//! retransmissions of recent packets and padding, and leaves longer pauses after each failure.
+
+use std::time::{Duration, Instant};
+
+use crate::bwe::history::SentPacket;
+use crate::units::Bitrate;
+
+/// A cluster lasts at least this long and has at least so many packets.
+const MIN_LENGTH: Duration = Duration::from_millis(20);
+const MIN_PACKETS: usize = 5;
+/// Aim beyond the goal, since the estimate keeps a reserve.
+const OVERSHOOT: f64 = 1.2;
+/// The first probes know nothing and may go far; later ones at most double.
+const FIRST_STEPS: [f64; 2] = [3.0, 6.0];
+const STEP: f64 = 2.0;
+/// While losses limit the estimate.
+const LOSSY_STEP: f64 = 1.5;
+/// A result above this share of the probe's rate is followed at once by the next step.
+const SUCCESS: f64 = 0.7;
+/// Wait for a result before the next step.
+const RESULT_WAIT: Duration = Duration::from_secs(1);
+/// Pause between attempts at one goal, growing with failures.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+const PAUSE_GROWTH: f64 = 1.5;
+/// No probing so soon after the path was overused.
+const AFTER_DECREASE: Duration = Duration::from_millis(1500);
+/// Share of a cluster that must have arrived.
+const MIN_RECEIVED: f64 = 0.8;
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+/// Received slower than sent by this: the probe filled the path.
+const SATURATED: f64 = 0.9;
+const SATURATED_SHARE: f64 = 0.95;
+/// Received faster than this times sent: measured nonsense.
+const TOO_FAST: f64 = 2.0;
+
+/// Names a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeId(pub u32);
+
+/// An order to the sender: so many bytes in so many packets at this rate, beside the media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeCluster {
+    /// Given back with each packet of it.
+    pub id: ProbeId,
+    /// At which all packets of this transport together should leave while it lasts.
+    pub rate: Bitrate,
+    /// Lower bound of packets.
+    pub min_packets: usize,
+    /// Lower bound of bytes.
+    pub min_bytes: usize,
+}
+
+/// A cluster under measurement.
+#[derive(Clone, Copy, Debug)]
+struct Measurement {
+    cluster: ProbeCluster,
+    started: Instant,
+    packets: usize,
+    bytes: usize,
+    sent: Option<(Instant, Instant, usize)>,
+    arrived: Option<(Duration, Duration, usize)>,
+}
+
+/// Decides when to probe at what rate, and measures.
+#[derive(Debug)]
+pub(super) struct Prober {
+    next_id: u32,
+    goal: Option<Bitrate>,
+    first_steps: usize,
+    current: Option<Measurement>,
+    pause: Duration,
+    not_before: Option<Instant>,
+}
+
+impl Prober {
+    pub(super) fn new() -> Self {
+        Self {
+            next_id: 1,
+            goal: None,
+            first_steps: 0,
+            current: None,
+            pause: PAUSE.0,
+            not_before: None,
+        }
+    }
+
+    /// What the next better step needs in all; `None`: nothing to gain.
+    pub(super) fn set_goal(&mut self, goal: Option<Bitrate>) {
+        let lower = matches!((goal, self.goal), (Some(new), Some(old)) if new < old * 0.8);
+        if lower || self.goal.is_none() {
+            self.pause = PAUSE.0;
+        }
+        self.goal = goal;
+    }
+
+    /// The next cluster, if it is time for one.
+    pub(super) fn poll(
+        &mut self,
+        estimate: Bitrate,
+        loss_limited: bool,
+        last_decrease: Option<Instant>,
+        now: Instant,
+    ) -> Option<ProbeCluster> {
+        self.expire(now);
+        let goal = self.goal? * OVERSHOOT;
+        if goal <= estimate || self.current.is_some() {
+            return None;
+        }
+        if self.not_before.is_some_and(|at| now < at)
+            || last_decrease.is_some_and(|at| now - at < AFTER_DECREASE)
+        {
+            return None;
+        }
+        let step = match (loss_limited, FIRST_STEPS.get(self.first_steps)) {
+            (true, _) => LOSSY_STEP,
+            (false, Some(step)) => *step,
+            (false, None) => STEP,
+        };
+        self.first_steps += 1;
+        let rate = goal.min(estimate * step);
+        let cluster = ProbeCluster {
+            id: ProbeId(self.next_id),
+            rate,
+            min_packets: MIN_PACKETS,
+            min_bytes: (rate.as_f64_bps() / 8.0 * MIN_LENGTH.as_secs_f64()) as usize,
+        };
+        self.next_id = self.next_id.wrapping_add(1);
+        self.current = Some(Measurement {
+            cluster,
+            started: now,
+            packets: 0,
+            bytes: 0,
+            sent: None,
+            arrived: None,
+        });
+        Some(cluster)
+    }
+
+    /// When `poll` may have something new.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.goal?;
+        match &self.current {
+            Some(current) => Some(current.started + RESULT_WAIT),
+            None => self.not_before,
+        }
+    }
+
+    /// A packet of a cluster has left.
+    pub(super) fn on_sent(&mut self, id: ProbeId, size: usize) {
+        if let Some(current) = self.current.as_mut().filter(|c| c.cluster.id == id) {
+            current.packets += 1;
+            current.bytes += size;
+        }
+    }
+
+    /// A packet of a cluster has arrived; gives the rate once the cluster says one.
+    pub(super) fn on_arrival(
+        &mut self,
+        id: ProbeId,
+        packet: &SentPacket,
+        arrival: Duration,
+        now: Instant,
+    ) -> Option<Bitrate> {
+        let current = self.current.as_mut().filter(|c| c.cluster.id == id)?;
+        let (first, last, bytes) = current.sent.get_or_insert((packet.at, packet.at, 0));
+        *first = (*first).min(packet.at);
+        *last = (*last).max(packet.at);
+        *bytes += packet.size;
+        let (first, last, count) = current.arrived.get_or_insert((arrival, arrival, 0));
+        *first = (*first).min(arrival);
+        *last = (*last).max(arrival);
+        *count += 1;
+        let rate = current.result(packet.size)?;
+        let succeeded = rate >= current.cluster.rate * SUCCESS;
+        self.current = None;
+        self.settle(succeeded, now);
+        Some(rate)
+    }
+
+    fn expire(&mut self, now: Instant) {
+        if self.current.is_some_and(|c| now - c.started > RESULT_WAIT) {
+            self.current = None;
+            self.settle(false, now);
+        }
+    }
+
+    fn settle(&mut self, succeeded: bool, now: Instant) {
+        if succeeded {
+            self.pause = PAUSE.0;
+            self.not_before = None;
+        } else {
+            self.first_steps = FIRST_STEPS.len();
+            self.not_before = Some(now + self.pause);
+            self.pause = self.pause.mul_f64(PAUSE_GROWTH).min(PAUSE.1);
+        }
+    }
+}
+
+impl Measurement {
+    fn result(&self, last_size: usize) -> Option<Bitrate> {
+        let (first_sent, last_sent, bytes) = self.sent?;
+        let (first_arrival, last_arrival, count) = self.arrived?;
+        let (least_packets, least_bytes) =
+            (self.cluster.min_packets as f64, self.cluster.min_bytes as f64);
+        if (count as f64) < least_packets * MIN_RECEIVED
+            || (bytes as f64) < least_bytes * MIN_RECEIVED
+        {
+            return None;
+        }
+        let sending = last_sent.saturating_duration_since(first_sent);
+        let arriving = last_arrival.saturating_sub(first_arrival);
+        if sending.is_zero() || arriving.is_zero() || sending.max(arriving) > MAX_INTERVAL {
+            return None;
+        }
+        // The interval spans one packet less than was sent.
+        let payload = bytes.saturating_sub(last_size) as f64 * 8.0;
+        let sent = Bitrate::from_f64_bps(payload / sending.as_secs_f64());
+        let received = Bitrate::from_f64_bps(payload / arriving.as_secs_f64());
+        if received > sent * TOO_FAST {
+            return None;
+        }
+        let rate = sent.min(received);
+        Some(if received < sent * SATURATED { received * SATURATED_SHARE } else { rate })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bwe::history::PacketClass;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Sends a cluster of 1200-byte packets; the path stretches its spacing by `stretch`.
+    fn play(
+        prober: &mut Prober,
+        cluster: ProbeCluster,
+        now: Instant,
+        stretch: f64,
+    ) -> Option<Bitrate> {
+        let gap = Duration::from_secs_f64(1200.0 * 8.0 / cluster.rate.as_f64_bps());
+        let count = cluster.min_packets.max(cluster.min_bytes.div_ceil(1200)) + 1;
+        (0..count as u32).find_map(|i| {
+            let at = now + gap * i;
+            let packet = SentPacket {
+                seq: u64::from(i),
+                size: 1200,
+                class: PacketClass::Padding,
+                probe: Some(cluster.id),
+                at,
+            };
+            prober.on_sent(cluster.id, 1200);
+            prober.on_arrival(cluster.id, &packet, (gap * i).mul_f64(stretch), at + 50 * MS)
+        })
+    }
+
+    #[test]
+    fn without_a_goal_nothing_is_sent() {
+        assert_eq!(Prober::new().poll(Bitrate::mbps(1), false, None, Instant::now()), None);
+    }
+
+    #[test]
+    fn steps_go_on_while_they_succeed_and_stop_at_the_goal() {
+        let (mut prober, now) = (Prober::new(), Instant::now());
+        prober.set_goal(Some(Bitrate::mbps(4)));
+        let mut estimate = Bitrate::mbps(1);
+        let mut steps = 0;
+        while let Some(cluster) = prober.poll(estimate, false, None, now) {
+            estimate = play(&mut prober, cluster, now, 1.0).unwrap();
+            steps += 1;
+            assert!(steps < 5);
+        }
+        assert!(estimate > Bitrate::mbps(4), "{estimate}");
+    }
+
+    #[test]
+    fn a_full_path_gives_its_rate() {
+        let (mut prober, now) = (Prober::new(), Instant::now());
+        prober.set_goal(Some(Bitrate::mbps(3)));
+        let cluster = prober.poll(Bitrate::mbps(1), false, None, now).unwrap();
+        let rate = play(&mut prober, cluster, now, 2.0).unwrap();
+        let expected = cluster.rate.as_f64_bps() / 2.0 * SATURATED_SHARE;
+        assert!((rate.as_f64_bps() / expected - 1.0).abs() < 0.05, "{rate}");
+    }
+
+    #[test]
+    fn failures_make_the_pauses_longer_within_bounds() {
+        let (mut prober, mut now) = (Prober::new(), Instant::now());
+        prober.set_goal(Some(Bitrate::mbps(3)));
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            while prober.poll(Bitrate::mbps(1), false, None, now).is_none() {
+                now += 100 * MS;
+            }
+            let asked = now;
+            now += RESULT_WAIT + 100 * MS;
+            assert!(prober.poll(Bitrate::mbps(1), false, None, now).is_none());
+            pauses.push(prober.poll_timeout().unwrap() - asked);
+        }
+        assert!(pauses.is_sorted());
+        assert!(*pauses.last().unwrap() <= PAUSE.1 + RESULT_WAIT + 200 * MS);
+    }
+
+    #[test]
+    fn no_probe_follows_an_overuse_at_once() {
+        let (mut prober, now) = (Prober::new(), Instant::now());
+        prober.set_goal(Some(Bitrate::mbps(3)));
+        assert_eq!(prober.poll(Bitrate::mbps(1), false, Some(now), now + 100 * MS), None);
+        assert!(prober.poll(Bitrate::mbps(1), false, Some(now), now + 2000 * MS).is_some());
+    }
+}
