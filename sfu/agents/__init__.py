@@ -1,0 +1,83 @@
+"""The Python client: join a room, publish and receive PCM and pictures, exchange data.
+
+    from sfu.agents import PcmSource, Room, TrackSubscribed
+
+    async with Room.connect("ws://localhost:7880", token) as room:
+        ...
+
+Needs the extra `agents` (aiortc, PyAV, NumPy).
+"""
+
+from sfu.agents.audio import AudioFrame, PcmSource
+from sfu.agents.errors import (
+    ClosedError,
+    ConnectError,
+    MediaError,
+    RequestError,
+    RoomError,
+    SignalLostError,
+)
+from sfu.agents.events import (
+    DataReceived,
+    Disconnected,
+    MediaStateChanged,
+    MutedByServer,
+    ParticipantJoined,
+    ParticipantLeft,
+    ParticipantUpdated,
+    PermissionsChanged,
+    Reconnected,
+    Reconnecting,
+    RoomEvent,
+    RoomUpdated,
+    SpeakersChanged,
+    SubscriptionFailed,
+    TrackMuted,
+    TrackPublished,
+    TrackSubscribed,
+    TrackUnpublished,
+    TrackUnsubscribed,
+    UnpublishedByServer,
+)
+from sfu.agents.publishing import Publication
+from sfu.agents.room import Room
+from sfu.agents.tracks import LocalTrack, Participant, RemoteTrack
+from sfu.agents.video import VideoFrame, VideoSource
+
+__all__ = [
+    "AudioFrame",
+    "ClosedError",
+    "ConnectError",
+    "DataReceived",
+    "Disconnected",
+    "LocalTrack",
+    "MediaError",
+    "MediaStateChanged",
+    "MutedByServer",
+    "Participant",
+    "ParticipantJoined",
+    "ParticipantLeft",
+    "ParticipantUpdated",
+    "PcmSource",
+    "PermissionsChanged",
+    "Publication",
+    "Reconnected",
+    "Reconnecting",
+    "RemoteTrack",
+    "RequestError",
+    "Room",
+    "RoomError",
+    "RoomEvent",
+    "RoomUpdated",
+    "SignalLostError",
+    "SpeakersChanged",
+    "SubscriptionFailed",
+    "TrackMuted",
+    "TrackPublished",
+    "TrackSubscribed",
+    "TrackUnpublished",
+    "TrackUnsubscribed",
+    "UnpublishedByServer",
+    "VideoFrame",
+    "VideoSource",
+]
