@@ -170,7 +170,7 @@ class Client:
         self.identity = Identity(identity)
         self.inbox = Inbox()
         self.sections: list[str] = []
-        self.ufrag = f"u{identity}"
+        self.ufrag = "ufrag"
         self.session: Session
 
     # Sections.
