@@ -14,7 +14,7 @@
 //!
 //! OpenSSL seals large packets fastest and is in the build already, for DTLS; aws-lc-rs would add
 //! half a minute of compiling on two cores, ring has a portable SHA-1 only. HMAC-SHA1 is taken
-//! from RustCrypto. A wrong tag costs about as much as a right one (204 against 180 ns at
+//! from RustCrypto; that of OpenSSL was not measured. A wrong tag costs about as much as a right one (204 against 180 ns at
 //! 1200 bytes), and a key 1.2 kB.
 
 #![allow(clippy::print_stdout, reason = "the table is the result")]
