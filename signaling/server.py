@@ -6,31 +6,31 @@ Its subclasses touch what uvicorn calls its protocols' methods; a test of each b
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-# Read by websockets when it is first imported: a token of 64 kB may be in the request line.
-MAX_REQUEST_LINE_BYTES = 72 * 1024
-os.environ.setdefault("WEBSOCKETS_MAX_LINE_LENGTH", str(MAX_REQUEST_LINE_BYTES))
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets import http11
 
-import h11  # noqa: E402
-import uvicorn  # noqa: E402
-from starlette.types import ASGIApp  # noqa: E402
-from uvicorn.protocols.http.h11_impl import H11Protocol  # noqa: E402
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol  # noqa: E402
-
-from sfu.settings.models import Settings  # noqa: E402
-from sfu.settings.sources import SettingsError  # noqa: E402
+from sfu.settings.models import Settings
+from sfu.settings.sources import SettingsError
 
 log = logging.getLogger(__name__)
 
+MAX_REQUEST_HEAD_BYTES = 72 * 1024  # a token of 64 kB may be in the request line
 REQUEST_TIMEOUT_S = 10.0  # from an open socket to a whole request head; idle sockets cost memory
 ABORT_GRACE_S = 5.0  # for a closing WebSocket to flush; a peer that never reads would hold it for ever
 MAX_PONG_BACKLOG_BYTES = 256 * 1024  # who floods pings without reading pongs is cut off here
 BACKLOG = 2048  # connections the kernel holds while the loop is busy with a storm of joins
+
+# websockets parses the head once more, with a limit of 8 kB a line that it takes only from the environment.
+http11.MAX_LINE_LENGTH = MAX_REQUEST_HEAD_BYTES
 
 
 class BoundedHttp(H11Protocol):
@@ -66,6 +66,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self.transport.abort()
             return
         super().handle_ping()
+
+    def data_received(self, data: bytes) -> None:
+        """As `asyncio.Protocol`. A head that HTTP takes and WebSockets do not would leave it waiting."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self.transport.abort()
 
     def keepalive_timeout(self) -> None:
         """A peer that does not answer pings reads no close frame either."""
@@ -127,7 +133,7 @@ def build_server(app: ASGIApp, settings: Settings) -> Server:
         ws_ping_timeout=session.ping_timeout_s,
         # It costs memory per socket and lets a small frame grow to a large one.
         ws_per_message_deflate=False,
-        h11_max_incomplete_event_size=MAX_REQUEST_LINE_BYTES,
+        h11_max_incomplete_event_size=MAX_REQUEST_HEAD_BYTES,
         lifespan="off",
         access_log=False,
         server_header=False,

@@ -201,7 +201,7 @@ class NativeDialect(Dialect, sink.ParticipantSink):
             resumed = messages.ResumedHead(
                 request_id=self._request_id, session_id=self._session_id, answer=news.answer_sdp
             )
-            return encode.message(resumed) if news.state is None else encode.with_state(resumed, news.state)
+            return encode.with_state(resumed, news.state)
         joined = messages.JoinedHead(
             request_id=self._request_id,
             protocol=messages.PROTOCOL_VERSION,

@@ -127,9 +127,9 @@ def state(now: sink.JoinedState) -> bytes:
     )
 
 
-def with_state(envelope: values.Message, now: sink.JoinedState) -> bytes:
+def with_state(envelope: values.Message, now: sink.JoinedState | None) -> bytes:
     """A message whose last field becomes `state`."""
-    return b'%b,"state":%b}' % (message(envelope).removesuffix(b"}"), state(now))
+    return b'%b,"state":%b}' % (message(envelope).removesuffix(b"}"), b"null" if now is None else state(now))
 
 
 def _own(news: sink.DomainEvent) -> messages.ServerMessage:

@@ -123,7 +123,7 @@ async def running_server(
         "rtc.port": str(udp),
         "rtc.workers": str(workers),
         "rtc.port_per_worker": str(port_per_worker).lower(),
-        "rtc.announce": f'["{host}"]',
+        "rtc.announce": host,
         **{key.replace("__", "."): value for key, value in settings.items()},
     }
     log = folder / "server.log"

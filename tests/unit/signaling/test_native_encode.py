@@ -77,8 +77,7 @@ HEAD = messages.JoinedHead(
 def begin(news: sink.Joined | sink.Resumed) -> bytes:
     if isinstance(news, sink.Joined):
         return encode.with_state(HEAD, news.state)
-    head = messages.ResumedHead(session_id="SE_1", answer=news.answer_sdp)
-    return encode.message(head) if news.state is None else encode.with_state(head, news.state)
+    return encode.with_state(messages.ResumedHead(session_id="SE_1", answer=news.answer_sdp), news.state)
 
 
 def frame(event: sink.DomainEvent, seq: int = 7) -> Any:
