@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
-from sfu.core.ids import Mid, RoomId, SlotId, Ssrc, TransportId
+from sfu.core.ids import Mid, RoomId, SlotId, Ssrc, TransportId, WorkerId
 from sfu.dataplane.commands import (
     AddSlot,
     AddTransport,
@@ -37,9 +37,6 @@ class Connection:
         self.room = room
         self.worker = plane.place(room)
         self.slots: dict[SlotId, Slot] = {}
-        self._plane = plane
-        self._taken: set[int] = set()
-        """SSRCs in use, for receiver reports must name one stream each."""
         credentials = plane.credentials(self.worker)
         local = LocalDescription(
             ufrag=credentials.ufrag,
@@ -50,7 +47,7 @@ class Connection:
                 for rank, (address, port) in enumerate(plane.addresses(self.worker))
             ),
         )
-        self.peer = Peer(local, policy, self._new_slot, self._new_credentials)
+        self.peer = Peer(local, policy, _slot_source(plane), _credential_source(plane, self.worker))
 
     @property
     def has_data(self) -> bool:
@@ -100,18 +97,29 @@ class Connection:
             if old is None or (old.codecs, old.rtx_ssrc) != (section.codecs, section.rtx_ssrc):
                 yield _add_slot(self.transport, section)
 
-    def _new_credentials(self) -> tuple[str, str]:
-        credentials = self._plane.credentials(self.worker)
+
+# Not methods: a connection that its own peer refers to would live until the garbage collector comes.
+
+
+def _credential_source(plane: PacketPlane, worker: WorkerId) -> Callable[[], tuple[str, str]]:
+    def new_credentials() -> tuple[str, str]:
+        credentials = plane.credentials(worker)
         return credentials.ufrag, credentials.password
 
-    def _new_slot(self) -> SlotIds:
-        return SlotIds(self._plane.new_slot_id(), self._new_ssrc(), self._new_ssrc())
+    return new_credentials
 
-    def _new_ssrc(self) -> Ssrc:
-        while (number := secrets.randbits(32)) == 0 or number in self._taken:
+
+def _slot_source(plane: PacketPlane) -> Callable[[], SlotIds]:
+    taken: set[int] = {0}
+
+    def new_ssrc() -> Ssrc:
+        # A receiver report must name one stream of the transport.
+        while (number := secrets.randbits(32)) in taken:
             pass
-        self._taken.add(number)
+        taken.add(number)
         return Ssrc(number)
+
+    return lambda: SlotIds(plane.new_slot_id(), new_ssrc(), new_ssrc())
 
 
 def _remote(transport: TransportId, plan: TransportPlan) -> SetRemote:
