@@ -104,7 +104,7 @@ class Publisher:
         cid = self.add(publication)
         try:
             await self.negotiate()
-        except RequestError:
+        except Exception:
             self._drop(cid)
             raise
         for track in self.tracks.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import random
@@ -98,8 +99,7 @@ class Signal:
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S + REQUEST_TIMEOUT_S):
                 socket = await self._open()
-                await socket.send(message.model_dump_json(exclude_none=True))
-                joined = await self._first(socket)
+                joined = await self._begin(socket, message)
         except (OSError, TimeoutError, InvalidHandshake, ConnectionClosed) as error:
             raise ConnectError("unreachable", _reason(error)) from error
         if not isinstance(joined, Joined):
@@ -189,12 +189,16 @@ class Signal:
         )
 
     @staticmethod
-    async def _first(socket: ClientConnection) -> Joined | Resumed:
-        """The answer to the first message.
+    async def _begin(socket: ClientConnection, first: Join | Resume) -> Joined | Resumed:
+        """Send the first message and wait for its answer.
 
         Raises:
             ConnectError: The server refuses.
+            ConnectionClosed: The WebSocket ended without a word.
         """
+        # A bad token is refused before the first message is read; the reason still waits to be read.
+        with contextlib.suppress(ConnectionClosed):
+            await socket.send(first.model_dump_json(exclude_none=True))
         async for text in socket:
             message = SERVER_MESSAGE.validate_json(text)
             if isinstance(message, Joined | Resumed):
@@ -266,9 +270,8 @@ class Signal:
                 message = Resume(
                     protocol=PROTOCOL_VERSION, session_id=self._session_id, last_seq=self._last_seq
                 )
-                await socket.send(message.model_dump_json(exclude_none=True))
                 async with asyncio.timeout(OPEN_TIMEOUT_S):
-                    resumed = await self._first(socket)
+                    resumed = await self._begin(socket, message)
                 break
             except ConnectError as error:
                 if error.code != "unreachable":

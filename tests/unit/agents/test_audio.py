@@ -106,7 +106,7 @@ def test_a_fast_writer_waits_for_room() -> None:
 
 
 def test_drained_and_clear() -> None:
-    async def body(_: VirtualLoop) -> None:
+    async def body(loop: VirtualLoop) -> None:
         source = PcmSource()
         await source.write(ramp(960 * 3))
         drained = asyncio.create_task(source.drained())

@@ -25,12 +25,10 @@ REFUSED_WITHIN_S = 0.5
 
 TOKENS = st.text(st.sampled_from("!#$%&'*+-.0123456789ABCxyz^_`{|}~"), min_size=1, max_size=12)
 WORDS = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=12
+    st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=12
 ).filter(lambda text: text.split() == [text])
 VALUES = st.text(
-    st.characters(
-        blacklist_categories=("Cs",), blacklist_characters=[chr(c) for c in (*range(32), 127) if c != 9]
-    ),
+    st.characters(codec="utf-8", exclude_characters=[chr(c) for c in (*range(32), 127) if c != 9]),
     max_size=40,
 )
 NUMBERS = st.integers(0, 2**63 - 1)

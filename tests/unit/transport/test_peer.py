@@ -23,7 +23,7 @@ def peer() -> Peer:
 
 
 def test_offers_one_after_another(peer: Peer) -> None:
-    assert peer.plan is None
+    assert Peer(LOCAL, CodecPolicy(), Slots(), lambda: ("", "")).plan is None
     first = peer.handle_offer(session(audio("0")))
     second = peer.handle_offer(session(audio("0"), video("1")).encode())
     assert peer.plan == second.plan
