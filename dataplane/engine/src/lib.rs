@@ -27,6 +27,7 @@ mod ice;
 pub mod ids;
 mod ingress;
 pub mod keyframe;
+pub mod layer;
 pub mod load;
 pub mod nack;
 pub mod net;
