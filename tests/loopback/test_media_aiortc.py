@@ -93,7 +93,7 @@ async def test_sound_comes_back_the_same_also_from_a_second_source_in_the_sectio
     words = speech("First things first.")
     await until(lambda: "connected" in pair.listener.states)
     received = pair.listener.audio[next(mid for mid in ("0", "1", "2") if mid != mids[cid])]
-    await until(lambda: received)
+    await until(lambda: bool(received))
     await first.write(words)
     await first.drained()
     await asyncio.sleep(0.5)
