@@ -250,3 +250,26 @@ async def test_no_common_codec_is_said(rooms: Rooms) -> None:
     assert event.code == "no_common_codec"
     assert "VP8" in event.message
     assert "H264" in event.message
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+async def test_an_offer_whose_answer_is_lost_is_repeated(rooms: Rooms, arrives: bool) -> None:
+    alice = await rooms.join("alice")
+    bob = await rooms.join("bob")
+    socket = alice._signal._socket
+    assert socket is not None
+    send = socket.send
+
+    async def send_and_lose(text: str) -> None:
+        if arrives:
+            await send(text)
+            # Long enough for the server to read it, too short for the answer to be read here.
+            await asyncio.sleep(0)
+        socket.transport.abort()
+
+    socket.send = send_and_lose  # type: ignore[method-assign, assignment]
+    track = await alice.publish_audio(PcmSource(), name="once")
+    await until(lambda: set(bob.tracks) == {track.id})
+    await until(lambda: bob.tracks[track.id].subscribed)
+    again = await alice.publish_audio(PcmSource(), name="twice")
+    await until(lambda: set(bob.tracks) == {track.id, again.id})
