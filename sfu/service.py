@@ -9,6 +9,7 @@ from sfu.core.clock import Clock
 from sfu.core.errors import (
     AirsideError,
     DrainingError,
+    InvalidRequestError,
     OverloadedError,
     RoomFullError,
     RoomNotFoundError,
@@ -199,6 +200,8 @@ class Service:
     def create_room(self, name: RoomName, options: RoomOptions = DEFAULT_OPTIONS) -> RoomInfo:
         """Make a room, or return the one of that name unchanged."""
         limits = self._context.settings.limits
+        if not name:
+            raise InvalidRequestError("name", "a room needs one")
         check_name("room name", name, limits)
         check_metadata(options.metadata, limits)
         room = self._registry.find(name)

@@ -106,8 +106,10 @@ def commit(room: Room, member: Participant, prepared: PreparedOffer) -> tuple[Pu
     for item in new:
         room.add_track(member, item.track)
     _index_slots(room, member, old_slots)
-    if connection.has_data != had_data:
+    if connection.has_data and not had_data:
         room.set_member(member)
+    elif had_data and not connection.has_data:
+        room.unset_member(member)
     if new or found.ended:
         room.changed(member)
     member.subscriber.sections_changed()

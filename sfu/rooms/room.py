@@ -14,7 +14,6 @@ from sfu.core.errors import ParticipantNotFoundError
 from sfu.core.ids import Identity, RoomName, TrackId, WorkerId, new_room_sid
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import (
-    Command,
     DataDialect,
     RemoveMember,
     RemoveTrack,
@@ -178,8 +177,10 @@ class Room:
         for kind in (member.slots[slot].kind for slot in member.subscriber.applied):
             self.context.observer.subscription_unbound(kind)
         member.subscriber.release()
+        connection = member.connection
+        closed = connection is not None and connection.transport not in directory.transports
         for track in member.tracks:
-            self.drop_track(track)
+            self.drop_track(track, forgotten=closed)
         member.publications.clear()
         self._release_transport(member)
         self.context.observer.participant_left(member.kind.value, code.value)
@@ -200,14 +201,13 @@ class Room:
             return
         for slot in connection.slots:
             self.context.directory.slots.pop(slot, None)
-        commands: list[Command] = []
         if connection.has_data:
-            commands.append(RemoveMember(self.id, member.id))
+            self.unset_member(member)
         if connection.transport in self.context.directory.transports:
-            commands.append(RemoveTransport(connection.transport))
+            # The plane says when it is done: PlaneEvents has the rest.
+            self.context.plane.apply([RemoveTransport(connection.transport)])
         else:
             member.lifecycle.handle(Signal.RELEASED)
-        self.context.plane.apply(commands)
 
     def close(self, code: LeaveCode, text: str, reconnect: Reconnect) -> None:
         """The room ends, with everybody in it."""
@@ -223,8 +223,13 @@ class Room:
             self.remove(member, code, text, reconnect)
         self.context.directory.rooms.pop(self.id, None)
 
+    def unset_member(self, member: Participant) -> None:
+        """It has no data channels any more."""
+        member.data_ready = False
+        self.context.plane.apply([RemoveMember(self.id, member.id)])
+
     def set_member(self, member: Participant) -> None:
-        """Tell the data routing table who it is and what it may do, once it has agreed to data."""
+        """Tell the data routing table who it is and what it may do, if it has agreed to data."""
         connection = member.connection
         if connection is None or not connection.has_data:
             return
@@ -250,11 +255,12 @@ class Room:
             if member is not owner and member.subscriber.concerns(track):
                 self.planner.mark(member)
 
-    def drop_track(self, track: Track) -> None:
-        """A track ends: the plane forgets it, and whoever received it is told."""
+    def drop_track(self, track: Track, forgotten: bool = False) -> None:
+        """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
         self.catalog.remove(track)
         del self.context.directory.tracks[track.id]
-        self.context.plane.apply([RemoveTrack(track.id)])
+        if not forgotten:
+            self.context.plane.apply([RemoveTrack(track.id)])
         self.context.observer.track_unpublished(track.kind, track.info.source)
         if self.closed:
             return

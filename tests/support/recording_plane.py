@@ -154,4 +154,11 @@ class RecordingPlane:
         self.transports.pop(transport, None)
         gone = {slot for slot, item in self.slots.items() if item.transport == transport}
         self.slots = {slot: item for slot, item in self.slots.items() if slot not in gone}
-        self.carries = {slot: item for slot, item in self.carries.items() if slot not in gone}
+        self.tracks = {
+            track: item
+            for track, item in self.tracks.items()
+            if not (isinstance(item.source, TransportSource) and item.source.transport == transport)
+        }
+        self.carries = {
+            slot: item for slot, item in self.carries.items() if slot not in gone and item[0] in self.tracks
+        }

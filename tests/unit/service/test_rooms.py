@@ -97,6 +97,7 @@ class TestLife:
         assert world.clock.pending == 0
         raises_code("server_draining", lambda: world.client("bob").join())
         raises_code("server_draining", lambda: world.service.create_room(NOWHERE))
+        raises_code("invalid_request", lambda: world.service.create_room(RoomName("")))
 
     def test_list_and_counts(self, world: World) -> None:
         speaking(world, "alice")
@@ -267,6 +268,15 @@ class TestData:
         assert len(carol.inbox.of(DataReceived)) == 2
         bob.session.send_data(b"x", destinations=[NOBODY])
         assert len(world.plane.sent(SendData)) == 1, "nobody is not everybody"
+
+    def test_data_section_that_is_given_up(self, world: World) -> None:
+        alice = world.client("alice").receive(1).with_data().join()
+        world.plane.emit(DataReady(WorkerId(0), alice.transport))
+        alice.sections[1] = alice.sections[1].replace("m=application 9", "m=application 0")
+        alice.offer()
+        assert world.plane.members == {}
+        world.service.send_data(ROOM, b"x")
+        assert len(alice.inbox.of(DataReceived)) == 1
 
     def test_from_the_server(self, world: World) -> None:
         alice, bob = world.client("alice").join(), world.client("bob").join()

@@ -95,6 +95,7 @@ class Crowd:
         self.world = World(workers=2, session={"replay_events": 20, "connect_timeout_s": 1e6})
         self.clients: dict[str, Client] = {}
         self.actions = [self.join, self.leave, self.kick, self.drop, self.wait, self.permit, self.mute]
+        self.actions += [self.lose_media]
         self.actions += [self.publish, self.publish, self.unpublish, self.stop_sending]
         self.actions += [self.more, self.subscribe, self.unsubscribe]
 
@@ -163,6 +164,14 @@ class Crowd:
         client = self.pick()
         if client is not None and (track := self.a_track_for(client)) is not None:
             client.session.unsubscribe(track)  # type: ignore[arg-type]
+
+    def lose_media(self) -> None:
+        client = self.pick()
+        if client is not None and client.debug["transport"] is not None and self.random.random() < 0.3:
+            lost = TransportState.CLOSED, CloseReason.CONSENT_EXPIRED
+            self.world.plane.transport_state(client.transport, *lost)
+            assert client.inbox.of(Leave)
+            del self.clients[client.identity]
 
     def mute(self) -> None:
         client = self.pick()
