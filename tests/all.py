@@ -75,7 +75,9 @@ STEPS = (
     Step(
         "clippy",
         "cargo clippy, warnings are errors",
-        lambda: [["cargo", "clippy", "-q", "--locked", "--all-targets", "--", "-D", "warnings"]],
+        lambda: [
+            ["cargo", "clippy", "-q", "--locked", "--all-targets", "--all-features", "--", "-D", "warnings"]
+        ],
         DATAPLANE,
     ),
     Step("deny", "cargo deny", deny, DATAPLANE),

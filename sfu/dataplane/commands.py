@@ -11,6 +11,8 @@ from enum import StrEnum
 from sfu.core.codecs import Codec, MediaKind
 from sfu.core.ids import Identity, Mid, ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId
 
+_UNPLACED = WorkerId(0)
+
 
 @dataclass(frozen=True, slots=True)
 class IceCredentials:
@@ -43,6 +45,9 @@ class AddTransport:
     room: RoomId
     role: Role
     local: IceCredentials
+    """The ufrag begins with the owner worker; `DataPlane.credentials` makes them so."""
+    socket: int = 0
+    """Client role: number of a socket that no other transport uses (`DataPlane.open_socket`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,33 @@ class LocalSource:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioGenerator:
+    """Opus-like packets made by the engine, 50 per second, for load tests."""
+
+    payload_bytes: int = 100
+    level: int = 30
+    """-dBov: 0 loudest, 127 silence (RFC 6464)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoLayer:
+    """One simulcast layer of a `VideoGenerator`."""
+
+    bitrate_bps: int
+    fps: int
+    height_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoGenerator:
+    """VP8-like packets made by the engine, for load tests. Keyframes also come on request."""
+
+    layers: tuple[VideoLayer, ...]
+    """As many as the track has, lowest quality first."""
+    keyframe_interval_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class ReceiveCodec:
     """A codec a publisher may send, by payload type."""
 
@@ -136,7 +168,8 @@ class AddTrack:
 
     track: TrackId
     room: RoomId
-    source: TransportSource | RingSource | LocalSource
+    source: TransportSource | RingSource | LocalSource | AudioGenerator | VideoGenerator
+    """A source that is no transport lives on the worker of the room."""
     kind: MediaKind
     codecs: tuple[ReceiveCodec, ...]
     layers: tuple[LayerSpec, ...]
@@ -176,11 +209,18 @@ class TapTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterTarget:
+    """Counts and times generated packets, for load tests; read by `DataPlane.stats`."""
+
+    meter: int
+
+
+@dataclass(frozen=True, slots=True)
 class AddTarget:
     """Sends a track's packets to a reader that is not a slot: source numbering, no rewrite."""
 
     track: TrackId
-    target: RingTarget | TapTarget
+    target: RingTarget | TapTarget | MeterTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +228,7 @@ class RemoveTarget:
     """Ends what `AddTarget` began."""
 
     track: TrackId
-    target: RingTarget | TapTarget
+    target: RingTarget | TapTarget | MeterTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +322,8 @@ class SetMember:
     dialect: DataDialect
     can_publish: bool
     hidden: bool
+    worker: WorkerId = _UNPLACED
+    """Of the transport. Filled in by the facade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +347,13 @@ class SendData:
     payload: bytes
     sender: str
     """Identity shown as the sender; empty for the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadStats:
+    """Asks one worker for its figures. Made by the facade."""
+
+    token: int
 
 
 Command = (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from sfu.core.errors import ServerError
 from sfu.core.ids import RoomId, SlotId, TrackId, TransportId, WorkerId
 
 
@@ -144,4 +145,53 @@ class WorkerStats:
 
     worker: WorkerId
     tables: Mapping[str, Mapping[str, Sequence[int | float]]]
-    """Table, column, rows. Units are in the column names; NaN where there is no measurement."""
+    """Table, column, rows. Units are in the column names; NaN where there is no measurement.
+
+    Beside the engine's tables: `loop` (one row: sockets, system calls, processor time, latency inside the
+    worker), and as histograms with a bound and a count per row `receive_batch`, `residence`, `lag`.
+    """
+    token: int = field(default=0, repr=False)
+    """Of the request that asked."""
+
+    def total(self, table: str, column: str) -> float:
+        """Sum over all rows; 0 where there is no such column."""
+        return sum(self.tables.get(table, {}).get(column, ()))
+
+    def rows(self, table: str) -> list[dict[str, int | float]]:
+        """A table row by row, for tables that are short."""
+        columns = self.tables.get(table, {})
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+class UnknownEventError(ServerError):
+    """The native module tells something this code does not know: they are not of one build."""
+
+
+# One line of `drain` by its kind; the order of fields is that of dataplane/python/src/binding/events.rs.
+_DECODERS: Mapping[str, Callable[..., Event | WorkerStats]] = {
+    "transport_state": lambda worker, transport, state, reason, remote: TransportStateChanged(
+        worker, transport, TransportState(state), CloseReason(reason), remote
+    ),
+    "data_ready": DataReady,
+    "layer_started": LayerStarted,
+    "layer_stopped": LayerStopped,
+    "slot_layer": SlotLayer,
+    "speakers": Speakers,
+    "data": Data,
+    "stats": lambda worker, token, tables: WorkerStats(worker, tables, token),
+    "command_failed": CommandFailed,
+    "resync": Resync,
+}
+
+
+def decode(line: tuple[object, ...]) -> Event | WorkerStats:
+    """One line of the native `drain`: kind, worker, fields.
+
+    Raises:
+        UnknownEventError: A kind or a value that is not listed here.
+    """
+    kind, *fields = line
+    try:
+        return _DECODERS[str(kind)](*fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnknownEventError(f"{kind}: {error}") from error

@@ -65,8 +65,16 @@ pub struct TransmitArena {
     entries: Vec<Transmit>,
 }
 
+impl Default for TransmitArena {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TransmitArena {
-    pub(crate) fn new() -> Self {
+    /// An empty one, with room for a turn.
+    #[must_use]
+    pub fn new() -> Self {
         Self { bytes: Vec::with_capacity(ARENA_CAPACITY), entries: Vec::with_capacity(256) }
     }
 
@@ -101,7 +109,7 @@ impl TransmitArena {
     }
 
     /// Copies a finished datagram.
-    pub(crate) fn push(&mut self, tuple: Tuple, data: &[u8]) {
+    pub fn push(&mut self, tuple: Tuple, data: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(data);
         self.entries.push(Transmit { tuple, range: start..self.bytes.len() });

@@ -1,0 +1,130 @@
+//! The Python class. Every call is coarse; what may take long lets other Python threads run.
+
+// Arguments of Python methods are extracted into owned values.
+#![allow(clippy::needless_pass_by_value)]
+
+mod commands;
+mod events;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use airside_engine::ids::{TapId, WorkerId};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::shell::{Shell, ShellConfig, StartError, UseError};
+
+/// All packet workers of one process. See `_native.pyi` for the contract.
+#[pyclass(frozen, module = "sfu.dataplane._native")]
+pub(crate) struct Plane {
+    shell: Shell,
+}
+
+/// One packet of a tap: layer, extended sequence number, timestamp, marker, payload.
+type TapPacket<'py> = (u8, u64, u32, bool, Bound<'py, PyBytes>);
+
+#[pymethods]
+impl Plane {
+    #[new]
+    #[pyo3(signature = (*, workers, bind, port_per_worker, seed))]
+    fn new(
+        py: Python<'_>,
+        workers: u8,
+        bind: Vec<String>,
+        port_per_worker: bool,
+        seed: u64,
+    ) -> PyResult<Self> {
+        let bind = bind.iter().map(|text| address(text)).collect::<PyResult<_>>()?;
+        let config = ShellConfig { workers, bind, port_per_worker, seed };
+        let shell = py.detach(|| Shell::start(&config)).map_err(|error| match error {
+            StartError::Config(_) => PyValueError::new_err(error.to_string()),
+            StartError::Bind { .. } | StartError::Thread(_) => {
+                PyOSError::new_err(error.to_string())
+            }
+            StartError::Identity(_) => PyRuntimeError::new_err(error.to_string()),
+        })?;
+        Ok(Self { shell })
+    }
+
+    #[getter]
+    fn fingerprint(&self) -> &str {
+        self.shell.fingerprint()
+    }
+
+    #[getter]
+    fn addresses(&self) -> Vec<Vec<String>> {
+        let workers = self.shell.addresses().iter();
+        workers.map(|mine| mine.iter().map(ToString::to_string).collect()).collect()
+    }
+
+    #[getter]
+    fn event_fd(&self) -> i32 {
+        self.shell.event_fd()
+    }
+
+    fn submit(&self, worker: u8, commands: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+        let commands = commands.iter().map(commands::command).collect::<PyResult<_>>()?;
+        self.shell.submit(WorkerId(worker), commands).map_err(misused)
+    }
+
+    fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
+        let news = self.shell.drain(limit).into_iter();
+        news.map(|(worker, event)| events::event(py, worker, event)).collect()
+    }
+
+    fn open_socket(&self, worker: u8, address: &str) -> PyResult<(u16, String)> {
+        let address = self::address(address)?;
+        let (number, bound) = self.shell.open_socket(WorkerId(worker), address)?;
+        Ok((number, bound.to_string()))
+    }
+
+    fn close_socket(&self, worker: u8, number: u16) -> PyResult<()> {
+        self.shell.close_socket(WorkerId(worker), number).map_err(misused)
+    }
+
+    fn open_tap(&self, worker: u8, tap: u64) -> PyResult<()> {
+        self.shell.open_tap(WorkerId(worker), TapId(tap)).map_err(misused)
+    }
+
+    fn close_tap(&self, worker: u8, tap: u64) -> PyResult<()> {
+        self.shell.close_tap(WorkerId(worker), TapId(tap)).map_err(misused)
+    }
+
+    fn read_tap<'py>(
+        &self,
+        py: Python<'py>,
+        tap: u64,
+        limit: usize,
+    ) -> PyResult<Vec<TapPacket<'py>>> {
+        let packets = self.shell.read_tap(TapId(tap), limit).map_err(misused)?;
+        let packets = packets.iter().map(|packet| {
+            let payload = PyBytes::new(py, &packet.payload);
+            (packet.layer, packet.ext_seq, packet.timestamp, packet.marker, payload)
+        });
+        Ok(packets.collect())
+    }
+
+    fn close(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {
+        let deadline = Duration::try_from_secs_f64(deadline_s)
+            .map_err(|error| PyValueError::new_err(format!("deadline_s: {error}")))?;
+        if py.detach(|| self.shell.close(deadline)) {
+            return Ok(());
+        }
+        Err(PyTimeoutError::new_err("a packet worker did not end in time"))
+    }
+}
+
+fn address(text: &str) -> PyResult<SocketAddr> {
+    text.parse().map_err(|_| {
+        PyValueError::new_err(format!("{text:?} is not an address like 0.0.0.0:7882 or [::]:7882"))
+    })
+}
+
+fn misused(error: UseError) -> PyErr {
+    match error {
+        UseError::Worker | UseError::Tap => PyValueError::new_err(error.to_string()),
+        UseError::Closed | UseError::Sockets => PyRuntimeError::new_err(error.to_string()),
+    }
+}

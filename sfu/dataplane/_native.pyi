@@ -1,0 +1,48 @@
+"""The Rust module. Only `sfu.dataplane.plane` imports it; everything else uses that facade."""
+
+from typing import Self, final
+
+__all__ = ["Plane", "source_checksum"]
+
+source_checksum: int
+"""CRC-32 of the Rust sources it was built from; see `freshness.py`."""
+
+@final
+class Plane:
+    """All packet workers of one process.
+
+    A call that names a worker or tap that is not there raises ValueError; after `close`, RuntimeError.
+    """
+
+    def __new__(cls, *, workers: int, bind: list[str], port_per_worker: bool, seed: int) -> Self:
+        """Bind and start. Raises OSError naming the address, ValueError for one that is none."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha-256 AB:CD:...`."""
+
+    @property
+    def addresses(self) -> list[list[str]]:
+        """Per worker, in the order of `bind`; the port is the real one."""
+
+    @property
+    def event_fd(self) -> int:
+        """Readable while `drain` would return something."""
+
+    def submit(self, worker: int, commands: list[object]) -> None:
+        """Dataclasses of `commands.py`. TypeError and ValueError name the field; then none was taken."""
+
+    def drain(self, limit: int) -> list[tuple[object, ...]]:
+        """Lines for `events.decode`."""
+
+    def open_socket(self, worker: int, address: str) -> tuple[int, str]:
+        """Number and address of one more socket."""
+
+    def close_socket(self, worker: int, number: int) -> None: ...
+    def open_tap(self, worker: int, tap: int) -> None: ...
+    def close_tap(self, worker: int, tap: int) -> None: ...
+    def read_tap(self, tap: int, limit: int) -> list[tuple[int, int, int, bool, bytes]]:
+        """Layer, extended sequence number, RTP timestamp, marker, payload."""
+
+    def close(self, deadline_s: float) -> None:
+        """Join the workers. Raises TimeoutError; a second call tries again, or does nothing."""
