@@ -139,6 +139,7 @@ class Service:
             kind=request.kind,
             permissions=permissions,
             joined_at=self._context.clock.wall(),
+            client=request.client,
             subscriber=Subscriber(sid, request.auto_subscribe),
             outbox=Outbox(self._context.settings.session.replay_events, sink),
             trace=trace,

@@ -1,8 +1,7 @@
-"""Media words: kinds, sources, codecs, header extensions. Values are the wire's and the packet plane's."""
+"""Media words: kinds, sources, codecs. Values are the wire's and the packet plane's."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -67,22 +66,3 @@ class Codec(StrEnum):
 
 
 _AUDIO = frozenset({Codec.OPUS, Codec.RED})
-
-
-@dataclass(frozen=True, slots=True)
-class RtpParameters:
-    """One codec as `a=rtpmap` and `a=fmtp` describe it."""
-
-    payload_type: int
-    codec: Codec
-    clock_rate: int
-    channels: int = 1
-    fmtp: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderExtension:
-    """One `a=extmap` (RFC 8285): an id for a URI, for the whole BUNDLE group."""
-
-    id: int
-    uri: str

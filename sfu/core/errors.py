@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from sfu.core.ids import Identity, RoomName, TrackSid
+from sfu.core.units import DataSize
 
 
 class AirsideError(Exception):
@@ -103,7 +104,7 @@ class LimitExceededError(PeerError):
 
     code = "limit_exceeded"
 
-    def __init__(self, what: str, limit: int) -> None:
+    def __init__(self, what: str, limit: int | DataSize) -> None:
         super().__init__(f"{what} exceeds the limit of {limit}")
         self.what = what
         self.limit = limit

@@ -16,6 +16,7 @@ from sfu.participants.lifecycle import Lifecycle
 from sfu.participants.outbox import Outbox
 from sfu.participants.permissions import Permissions
 from sfu.participants.publishing import Publication
+from sfu.participants.requests import ClientInfo
 from sfu.participants.sink import PublishedTrack
 from sfu.participants.subscriber import Subscriber
 from sfu.router.plan import Slot
@@ -36,6 +37,7 @@ class Participant:
     kind: ParticipantKind
     permissions: Permissions
     joined_at: float
+    client: ClientInfo
     subscriber: Subscriber
     outbox: Outbox
     trace: JoinTrace
@@ -52,6 +54,9 @@ class Participant:
     """Runs from the first offer until its transport is connected."""
     version: int = 1
     _info: Shared[ParticipantInfo] | None = None
+
+    def __str__(self) -> str:
+        return self.sid
 
     @property
     def present(self) -> bool:
@@ -127,6 +132,7 @@ class Participant:
             "sid": self.sid,
             "identity": self.identity,
             "state": self.lifecycle.state.value,
+            "client": {"sdk": self.client.sdk, "version": self.client.version},
             "attached": self.outbox.attached,
             "seq": self.outbox.seq,
             "transport": self.connection.transport if self.connection is not None else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sfu.core.errors import InvalidRequestError, LimitExceededError
+from sfu.core.units import DataSize
 from sfu.participants.requests import JoinRequest, ParticipantUpdate, TrackRequest
 from sfu.settings.models import LimitSettings
 from sfu.tracks.subscription import MAX_HEIGHT_PX, MAX_TEMPORAL, SubscriptionWish
@@ -31,7 +32,7 @@ def check_offer(sdp: str, tracks: tuple[TrackRequest, ...], limits: LimitSetting
     """Raises LimitExceededError."""
     # Characters first: counting bytes of a huge text would already cost what the limit forbids.
     if len(sdp) > limits.sdp_bytes or len(sdp.encode()) > limits.sdp_bytes:
-        raise LimitExceededError("the length of the session description in bytes", limits.sdp_bytes)
+        raise LimitExceededError("the length of the session description", DataSize(limits.sdp_bytes))
     if len(tracks) > limits.sections:
         raise LimitExceededError("the number of track entries", limits.sections)
     for track in tracks:
@@ -55,22 +56,22 @@ def check_name(what: str, value: str, limits: LimitSettings) -> None:
 def check_metadata(value: str, limits: LimitSettings) -> None:
     """Raises LimitExceededError."""
     if len(value) > limits.metadata_bytes or len(value.encode()) > limits.metadata_bytes:
-        raise LimitExceededError("the length of the metadata in bytes", limits.metadata_bytes)
+        raise LimitExceededError("the length of the metadata", DataSize(limits.metadata_bytes))
 
 
 def check_attributes(attributes: Mapping[str, str], limits: LimitSettings) -> None:
     """Raises LimitExceededError."""
     size = sum(len(key.encode()) + len(value.encode()) for key, value in attributes.items())
     if size > limits.attributes_bytes:
-        raise LimitExceededError("the size of all attributes in bytes", limits.attributes_bytes)
+        raise LimitExceededError("the size of all attributes", DataSize(limits.attributes_bytes))
 
 
 def check_data(payload: bytes, topic: str, limits: LimitSettings) -> None:
     """Raises LimitExceededError."""
     if len(payload) > limits.data_bytes:
-        raise LimitExceededError("the length of a data message in bytes", limits.data_bytes)
+        raise LimitExceededError("the length of a data message", DataSize(limits.data_bytes))
     if len(topic.encode()) > limits.topic_bytes:
-        raise LimitExceededError("the length of a topic in bytes", limits.topic_bytes)
+        raise LimitExceededError("the length of a topic", DataSize(limits.topic_bytes))
 
 
 def check_wish(wish: SubscriptionWish) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from sfu.core.observer import JoinStep
 from sfu.dataplane.events import (
     CloseReason,
@@ -49,6 +51,8 @@ MEDIA_STATES = {
     transport.State.LOST: "disconnected",
 }
 
+log = logging.getLogger(__name__)
+
 
 class PlaneEvents:
     """Handles one event at a time. What is about somebody who has left is passed over."""
@@ -95,6 +99,7 @@ class PlaneEvents:
                     seat.participant.data_ready = True
             case CommandFailed():
                 self._context.observer.command_failed(event.command)
+                log.warning("the packet plane refused %s of %d: %s", event.command, event.id, event.reason)
             case _:
                 # Data topics of the server and resync are read by whoever subscribes to them.
                 return

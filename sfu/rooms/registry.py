@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from sfu.core.errors import OverloadedError, RoomNotFoundError
@@ -10,6 +11,8 @@ from sfu.participants.requests import RoomOptions
 from sfu.participants.sink import LeaveCode, Reconnect
 from sfu.rooms.context import Context
 from sfu.rooms.room import Room
+
+log = logging.getLogger(__name__)
 
 
 class RoomRegistry:
@@ -51,6 +54,7 @@ class RoomRegistry:
         self._rooms[room.name] = room
         self._context.directory.rooms[room.id] = room
         self._context.observer.room_opened()
+        log.info("%s: opened as %r", room, room.name)
         if not room.members:
             self._expire_after(room, room.empty_timeout_s, "empty")
 
@@ -67,6 +71,7 @@ class RoomRegistry:
             del self._rooms[room.name]
             room.close(code, text, reconnect)
             self._context.observer.room_closed(reason)
+            log.info("%s: closed: %s", room, reason)
 
     def _emptied(self, room: Room) -> None:
         self._expire_after(room, room.departure_timeout_s, "departed")

@@ -6,6 +6,7 @@ them change state only in synchronous functions on the loop.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from sfu.core.clock import Timer
@@ -32,6 +33,8 @@ from sfu.rooms.planner import Planner
 from sfu.rooms.speakers import SpeakerBoard
 from sfu.tracks.catalog import TrackCatalog
 from sfu.tracks.track import Track
+
+log = logging.getLogger(__name__)
 
 
 class Room:
@@ -63,7 +66,7 @@ class Room:
         self._snapshot: Shared[tuple[Shared[ParticipantInfo], ...]] | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}/{self.sid}"
+        return self.sid
 
     # What others see.
 
@@ -139,6 +142,9 @@ class Room:
         self.members[member.identity] = member
         self.context.directory.sessions[member.session_id] = Seat(self, member)
         self.context.observer.participant_entered(member.kind.value)
+        client = member.client
+        log.info("%s: %s joined with %r %r", self, member, client.sdk, client.version)
+        log.debug("%s: %s is at %s", self, member, client.address)
         self._forget_views()
         self.broadcast.participant_changed(member)
         if member.permissions.recorder:
@@ -165,6 +171,7 @@ class Room:
         if not member.present:
             return
         member.lifecycle.handle(Signal.ENDED)
+        log.info("%s: %s leaves: %s", self, member, code.value)
         member.outbox.close(Leave(code, text, reconnect) if tell else None)
         for timer in (member.resume_timer, member.connect_timer):
             if timer is not None:
@@ -251,6 +258,7 @@ class Room:
         self.catalog.add(track)
         self.context.directory.tracks[track.id] = (Seat(self, owner), track)
         self.context.observer.track_published(track.kind, track.info.source)
+        log.debug("%s: %s publishes %s, %s as %s", self, owner, track.sid, track.info.source, track.info.mime)
         for member in self.members.values():
             if member is not owner and member.subscriber.concerns(track):
                 self.planner.mark(member)
@@ -262,6 +270,7 @@ class Room:
         if not forgotten:
             self.context.plane.apply([RemoveTrack(track.id)])
         self.context.observer.track_unpublished(track.kind, track.info.source)
+        log.debug("%s: %s ended", self, track.sid)
         if self.closed:
             return
         self.silence(track)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from sfu.tracks.track import Track
 
 MAX_CANDIDATE_CHARACTERS = 1024
 """A candidate line has about a hundred."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class Session:
         member, room = self._participant, self._room
         if not member.present or not member.outbox.detach(sink):
             return
+        log.debug("%s: %s lost its signaling connection: %s", room, member, reason or "closed")
 
         def expire() -> None:
             member.resume_timer = None

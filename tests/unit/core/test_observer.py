@@ -1,4 +1,4 @@
-from sfu.core.observer import JoinStep, JoinTrace, NullObserver, Observer
+from sfu.core.observer import JoinStep, JoinTrace
 
 
 def test_steps_add_up_to_the_total() -> None:
@@ -25,8 +25,3 @@ def test_time_never_runs_back() -> None:
     trace = JoinTrace(started_at=5.0)
     assert trace.finish(JoinStep.AUTH, 4.0) == 0.0
     assert trace.total_s == 0.0
-
-
-def test_null_observer_is_one() -> None:
-    observer: Observer = NullObserver()
-    observer.join_outcome("ok")
