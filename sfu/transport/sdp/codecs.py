@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sfu.core.codecs import Codec, MediaKind
 from sfu.core.ids import Mid
@@ -22,6 +23,7 @@ FEEDBACK: dict[MediaKind, tuple[str, ...]] = {
     MediaKind.VIDEO: (REMB, TRANSPORT_CC, "ccm fir", "nack", "nack pli"),
 }
 
+_CODECS = {codec.value: codec for codec in Codec}
 _SHAPES: dict[Codec, tuple[int, int]] = {Codec.OPUS: (48000, 2)}  # clock rate, channels; RFC 7587 section 7
 _VIDEO_SHAPE = (90000, 1)
 
@@ -75,7 +77,7 @@ def select_codecs(section: Section, kind: MediaKind, policy: CodecPolicy) -> tup
         codec = _codec_of(payload, kind)
         if codec is None or codec not in enabled or payload.payload_type in RTCP_CONFLICT:
             continue
-        number = format_number(codec, payload.parameters)
+        number, fmtp = _format(codec, payload.fmtp)
         if number is None:
             continue
         feedback = tuple(item for item in FEEDBACK[kind] if item in payload.feedback)
@@ -84,7 +86,7 @@ def select_codecs(section: Section, kind: MediaKind, policy: CodecPolicy) -> tup
             codec=codec,
             clock_rate=payload.clock_rate,
             channels=payload.channels,
-            fmtp=_answer_fmtp(codec, payload),
+            fmtp=fmtp,
             rtx_payload_type=retransmission.get(payload.payload_type),
             nack="nack" in feedback,
             format=number,
@@ -115,9 +117,8 @@ def offered_names(section: Section, kind: MediaKind) -> tuple[str, ...]:
 
 
 def _codec_of(payload: Payload, kind: MediaKind) -> Codec | None:
-    try:
-        codec = Codec(payload.encoding.lower())
-    except ValueError:
+    codec = _CODECS.get(payload.encoding.lower())
+    if codec is None:
         return None
     shape = _SHAPES.get(codec, _VIDEO_SHAPE)
     if codec is Codec.RED or codec.kind is not kind or (payload.clock_rate, payload.channels) != shape:
@@ -136,8 +137,15 @@ def _retransmission(section: Section) -> dict[int, int]:
     return found
 
 
-def _answer_fmtp(codec: Codec, payload: Payload) -> str:
-    parameters = parse_fmtp(payload.fmtp)
+# The same few dozen values come with every offer of a browser.
+@lru_cache(maxsize=256)
+def _format(codec: Codec, fmtp: str) -> tuple[int | None, str]:
+    """The format's number, and the parameters that an answer states."""
+    parameters = parse_fmtp(fmtp)
+    return format_number(codec, parameters), _answer_fmtp(codec, parameters)
+
+
+def _answer_fmtp(codec: Codec, parameters: Mapping[str, str]) -> str:
     if codec is Codec.OPUS:
         # A sender that has stereo to give may give it; others would only spend bits.
         return _OPUS_WANTED + (";stereo=1" if parameters.get("sprop-stereo") == "1" else "")

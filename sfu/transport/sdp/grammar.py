@@ -30,6 +30,9 @@ _PROTOCOL = re.compile(r"[!#-'*+\-.0-9A-Z^-~]+(?:/[!#-'*+\-.0-9A-Z^-~]+)*")
 _WORD = re.compile(r"[^\x00-\x20\x7f]+")  # non-ws-string
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but tab; CR and LF are gone by then
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Names of nine lines in ten; looking one up is quicker than matching it.
+_COMMON_NAMES = frozenset(("rtpmap", "rtcp-fb", "fmtp", "extmap", "candidate", "ssrc", "ssrc-group", "mid", "msid", "rid", "simulcast", "setup", "fingerprint", "ice-ufrag", "ice-pwd", "rtcp", "rtcp-mux", "rtcp-rsize"))
+)
 
 
 def read_number(text: str, maximum: int) -> int | None:
@@ -143,7 +146,7 @@ def _lines(text: str | bytes) -> list[str]:
 
 def _attribute(value: str, line: int) -> Attribute | None:
     name, colon, rest = value.partition(":")
-    if not _TOKEN.fullmatch(name):
+    if name not in _COMMON_NAMES and not _TOKEN.fullmatch(name):
         return None
     return Attribute(name, rest if colon else None, line)
 
@@ -238,7 +241,7 @@ def _attribute_lines(attributes: tuple[Attribute, ...]) -> list[str]:
 
 
 def _token(value: str) -> str:
-    if not _TOKEN.fullmatch(value):
+    if value not in _COMMON_NAMES and not _TOKEN.fullmatch(value):
         msg = f"not a token: {value!r}"
         raise ValueError(msg)
     return value
@@ -252,7 +255,7 @@ def _word(value: str) -> str:
 
 
 def _text(value: str) -> str:
-    if _CONTROL.search(value) or _SURROGATE.search(value):
+    if not value.isprintable() and (_CONTROL.search(value) or _SURROGATE.search(value)):
         msg = f"cannot be written on one line: {value!r}"
         raise ValueError(msg)
     return value

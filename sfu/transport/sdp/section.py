@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sfu.transport.errors import NegotiationError, SdpError
 from sfu.transport.sdp.candidates import MAX_CANDIDATES, Candidate, parse_candidate
@@ -264,13 +265,10 @@ class _Reader:
         return new
 
     def _rtpmap(self, value: str, line: int) -> None:
-        words = value.split()
-        parts = words[1].split("/") if len(words) == 2 else []
-        clock_rate = read_number(parts[1], 2**31) if len(parts) in (2, 3) else None
-        channels = read_number(parts[2], 255) if len(parts) == 3 else 1
-        if not clock_rate or not channels:
+        rtpmap = _read_rtpmap(value)
+        if rtpmap is None:
             raise SdpError(line, "rtpmap needs payload type and encoding/clock rate[/channels]")
-        self.rtpmaps.setdefault(words[0], (parts[0], clock_rate, channels))
+        self.rtpmaps.setdefault(*rtpmap)
 
     def _extmap(self, value: str, line: int) -> None:
         words = value.split()
@@ -367,6 +365,18 @@ class _Reader:
                 continue  # static audio types (RFC 3551), which nothing here forwards
             feedback = frozenset(self.feedback.get(text, set()) | self.feedback.get("*", set()))
             yield Payload(payload_type, *rtpmap, fmtp=self.fmtps.get(text, ""), feedback=feedback)
+
+
+# The same few hundred values come with every offer of a browser.
+@lru_cache(maxsize=512)
+def _read_rtpmap(value: str) -> tuple[str, tuple[str, int, int]] | None:
+    words = value.split()
+    parts = words[1].split("/") if len(words) == 2 else []
+    clock_rate = read_number(parts[1], 2**31) if len(parts) in (2, 3) else None
+    channels = read_number(parts[2], 255) if len(parts) == 3 else 1
+    if not clock_rate or not channels:
+        return None
+    return words[0], (parts[0], clock_rate, channels)
 
 
 def _ice(value: str, shortest: int, line: int) -> str:
