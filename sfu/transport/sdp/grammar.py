@@ -31,7 +31,20 @@ _WORD = re.compile(r"[^\x00-\x20\x7f]+")  # non-ws-string
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # all but tab; CR and LF are gone by then
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Names of nine lines in ten; looking one up is quicker than matching it.
-_COMMON_NAMES = frozenset(("rtpmap", "rtcp-fb", "fmtp", "extmap", "candidate", "ssrc", "ssrc-group", "mid", "msid", "rid", "simulcast", "setup", "fingerprint", "ice-ufrag", "ice-pwd", "rtcp", "rtcp-mux", "rtcp-rsize"))
+_COMMON_NAMES = frozenset(
+    {
+        "rtpmap",
+        "rtcp-fb",
+        "fmtp",
+        "extmap",
+        "candidate",
+        "ssrc",
+        "mid",
+        "msid",
+        "ice-ufrag",
+        "ice-pwd",
+        "setup",
+    }
 )
 
 
