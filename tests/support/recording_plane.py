@@ -25,6 +25,7 @@ from sfu.dataplane.commands import (
     Wish,
 )
 from sfu.dataplane.events import CloseReason, Event, TransportState, TransportStateChanged, WorkerStats
+from sfu.dataplane.placement import Placement
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class RecordingPlane:
     """Keeps the commands, and the state that an engine would have after them.
 
     It is strict where the engine is lenient: a command about something that is not there fails the test.
+    Every command also passes the facade's own placement.
     """
 
     fingerprint = "sha-256 " + ":".join(["CD"] * 32)
@@ -46,9 +48,10 @@ class RecordingPlane:
         self.members: dict[ParticipantId, SetMember] = {}
         self.closed = False
         self.worker_stats: tuple[WorkerStats, ...] = ()
-        self._workers = workers
+        self.placement = Placement(workers, room_share=2)
+        self.placed: list[tuple[WorkerId, Command]] = []
+        """Commands per worker, as the facade would submit them."""
         self._numbers = itertools.count(1)
-        self._places = itertools.count()
         self._callbacks: list[Callable[[Event], None]] = []
 
     def new_room_id(self) -> RoomId:
@@ -67,7 +70,7 @@ class RecordingPlane:
         return SlotId(next(self._numbers))
 
     def place(self, room: RoomId) -> WorkerId:
-        return WorkerId(next(self._places) % self._workers)
+        return self.placement.place(room)
 
     def credentials(self, worker: WorkerId) -> IceCredentials:
         return IceCredentials(f"{worker:02x}ufrag{next(self._numbers):09d}", "p" * 24)
@@ -78,6 +81,7 @@ class RecordingPlane:
     def apply(self, commands: Iterable[Command]) -> None:
         for command in commands:
             self.commands.append(command)
+            self.placed += self.placement.route(command)
             self._act(command)
 
     def subscribe_events(self, callback: Callable[[Event], None]) -> None:
@@ -103,6 +107,7 @@ class RecordingPlane:
         """Let the engine report a transport's state; a closed one is gone."""
         if state is TransportState.CLOSED:
             self._forget_transport(transport)
+            self.placed += self.placement.transport_closed(transport)
         self.emit(TransportStateChanged(WorkerId(0), transport, state, reason, None))
 
     def sent(self, kind: type[T]) -> list[T]:

@@ -228,6 +228,8 @@ class Crowd:
         self.world.settle(1000)
         assert self.world.service.counts().rooms == 0
         assert self.world.plane.transports == {}
+        placement = self.world.plane.placement
+        assert [placement._transports, placement._tracks, placement._slots, placement._rooms] == [{}] * 4
         assert self.world.plane.tracks == {}
         assert self.world.plane.slots == {}
         assert self.world.plane.carries == {}
