@@ -50,7 +50,7 @@ export const CAMERA_DEFAULTS = {
  * `participantupdated`, `participantleft` {participant}; `trackpublished`, `trackunpublished`,
  * `trackupdated`, `tracksubscribed`, `trackunsubscribed` {track, participant}; `subscriptionfailed`
  * {track, code, message}; `speakers` {participants}; `data` {payload, topic, sender, reliable};
- * `localmuted` {track}; `permissions` {permissions}; `roomupdated`; `statechange` {state};
+ * `localpublished`, `localunpublished`, `localmuted` {track}; `permissions` {permissions}; `roomupdated`; `statechange` {state};
  * `closed` {code, message}.
  */
 export class Room extends EventTarget {
@@ -115,7 +115,7 @@ export class Room extends EventTarget {
     const stream = await navigator.mediaDevices.getDisplayMedia({ video: true, audio: true });
     const published = [];
     for (const track of stream.getTracks()) {
-      const source = track.kind === 'video' ? 'screen' : 'screen_audio';
+      const source = track.kind === 'video' ? 'screen_share' : 'screen_share_audio';
       if (track.kind === 'video') track.contentHint = 'detail';
       const local = await this.publish(track, { source });
       track.addEventListener('ended', () => this.unpublish(local));
@@ -210,10 +210,9 @@ export class Room extends EventTarget {
       client: { sdk: 'js', version: VERSION },
     });
     this._sessionId = joined.session_id;
-    this._applySnapshot(joined);
-    if (joined.ice_servers?.length) this._pc.setConfiguration({ iceServers: joined.ice_servers });
+    if (joined.ice_servers.length > 0) this._pc.setConfiguration({ iceServers: joined.ice_servers });
     await this._pc.setRemoteDescription({ type: 'answer', sdp: joined.answer });
-    this._nameLocalTracks(joined.tracks ?? []);
+    this._applyState(joined.state);
     this._setState('connected');
   }
 
@@ -269,15 +268,16 @@ export class Room extends EventTarget {
     const resumed = await this._signal.open({
       type: 'resume', protocol: PROTOCOL, session_id: this._sessionId, last_seq: this._signal.lastSeq,
     });
-    this._applySnapshot(resumed);
-    this._applyBindings(resumed.subscriptions);
+    if (resumed.state) this._applyState(resumed.state);
     this._setState('connected');
     if (['failed', 'disconnected'].includes(this._pc.connectionState)) await this._restartIce();
   }
 
   async _rejoin() {
     this._pc.close();
-    for (const participant of this.participants.values()) this._forget(participant);
+    for (const participant of [...this.participants.values()]) this._forget(participant);
+    this.me = null;
+    for (const local of this.localTracks) local.info = null;
     this._negotiation = Promise.resolve();
     await this._join();
   }
@@ -379,14 +379,18 @@ export class Room extends EventTarget {
     HANDLERS[message.type]?.call(this, message);
   }
 
-  _applySnapshot({ participant, room, participants }) {
+  /** Whole state, at the beginning and where a resume has forgotten events. */
+  _applyState({ participant, room, participants, tracks, subscriptions }) {
     this.info = room;
-    this.me = new Participant(participant);
+    this.me ??= new Participant(participant);
+    this._nameLocalTracks(tracks);
+    this._updateMe(participant);
     const present = new Set(participants.map((p) => p.identity));
     for (const other of [...this.participants.values()]) {
       if (!present.has(other.identity)) this._forget(other);
     }
     for (const info of participants) this._upsert(info);
+    this._applyBindings(subscriptions);
   }
 
   _applyBindings(bindings) {
@@ -489,11 +493,11 @@ export class Room extends EventTarget {
 /** What the server's messages do, by type. `this` is the room. */
 const HANDLERS = {
   participants({ joined, updated, left }) {
-    for (const info of [...joined, ...updated]) this._upsert(info);
     for (const { identity, id } of left) {
       const participant = this.participants.get(identity);
       if (participant?.id === id) this._forget(participant);
     }
+    for (const info of [...joined, ...updated]) this._upsert(info);
   },
   subscribed({ track_id: id, mid }) {
     this._binding.set(mid, id);
@@ -537,6 +541,12 @@ const HANDLERS = {
     local.muted = muted;
     local.mediaStreamTrack.enabled = !muted;
     this._emit('localmuted', { track: local });
+  },
+  unpublished({ track_id: id, code, message }) {
+    const local = this.localTracks.find((t) => t.id === id);
+    if (!local) return;
+    this._dropLocal(local);
+    this._emit('localunpublished', { track: local, code, message });
   },
   data({ topic, identity, payload, reliable }) {
     const bytes = Uint8Array.from(atob(payload), (c) => c.charCodeAt(0));

@@ -7,7 +7,7 @@ const RESIZE_DEBOUNCE_MS = 200;
  * @property {string} id
  * @property {string} participant_id
  * @property {'audio'|'video'} kind
- * @property {'microphone'|'camera'|'screen'|'screen_audio'|'unknown'} source
+ * @property {'microphone'|'camera'|'screen_share'|'screen_share_audio'|'unknown'} source
  * @property {string} name
  * @property {boolean} muted
  * @property {number} width

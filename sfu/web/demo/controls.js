@@ -91,7 +91,7 @@ export class Controls {
     const live = (source) => Boolean(this.find(source) && !this.find(source).muted);
     button('microphone', live('microphone'), ICONS.microphone, ICONS.microphoneOff);
     button('camera', live('camera'), ICONS.camera, ICONS.cameraOff);
-    $('screen').classList.toggle('on', Boolean(this.find('screen')));
+    $('screen').classList.toggle('on', Boolean(this.find('screen_share')));
     $('chat-toggle').classList.toggle('on', !$('chat').hidden);
   }
 }

@@ -88,7 +88,7 @@ function wire(room) {
     const tracks = [...participant.tracks.values()];
     const microphone = tracks.find((t) => t.source === 'microphone');
     setMuted(tile, !microphone || microphone.muted);
-    setVideo(tile, tracks.some((t) => t.source !== 'screen' && t.kind === 'video' && t.subscribed && !t.muted));
+    setVideo(tile, tracks.some((t) => t.source !== 'screen_share' && t.kind === 'video' && t.subscribed && !t.muted));
   };
   const refreshMe = () => {
     const mine = tiles.of(room.me, false, true);
@@ -141,9 +141,9 @@ function wire(room) {
 /** Play a track where it belongs. @param {import('/client/airside.js').RemoteTrack} track */
 function show(track) {
   if (track.kind === 'video') {
-    const tile = tiles.of(track.participant, track.source === 'screen');
+    const tile = tiles.of(track.participant, track.source === 'screen_share');
     track.attach(tile.querySelector('video'));
-    if (track.source === 'screen') setVideo(tile, true);
+    if (track.source === 'screen_share') setVideo(tile, true);
     return;
   }
   const audio = document.createElement('audio');
@@ -155,16 +155,16 @@ function show(track) {
 
 function hide(track) {
   document.querySelector(`audio[data-track="${track.id}"]`)?.remove();
-  if (track.source === 'screen' && track.kind === 'video') tiles.remove(track.participant, true);
+  if (track.source === 'screen_share' && track.kind === 'video') tiles.remove(track.participant, true);
 }
 
 async function numbers(room) {
   const stats = await room.stats();
   const rows = (tracks) => tracks.map((t) => stats.get(t.id)).filter(Boolean);
-  setNumbers(tiles.of(room.me, false, true), rows(room.localTracks.filter((t) => t.source !== 'screen')));
+  setNumbers(tiles.of(room.me, false, true), rows(room.localTracks.filter((t) => t.source !== 'screen_share')));
   for (const participant of room.participants.values()) {
     const tracks = [...participant.tracks.values()];
-    const screen = tracks.find((t) => t.source === 'screen' && t.kind === 'video');
+    const screen = tracks.find((t) => t.source === 'screen_share' && t.kind === 'video');
     setNumbers(tiles.of(participant), rows(tracks.filter((t) => t !== screen)));
     if (screen?.subscribed) setNumbers(tiles.of(participant, true), rows([screen]));
   }
