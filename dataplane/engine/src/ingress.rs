@@ -1,13 +1,31 @@
 //! One datagram's way in, top to bottom.
+//!
+//! ```text
+//! first byte ─ STUN ─ connect.rs
+//!            ─ address ─┬─ DTLS ─ connect.rs
+//!                       ├─ RTCP ─ decrypt ─ feedback.rs
+//!                       └─ RTP ─ decrypt ─ path ─ extensions ─ layer ─ repair ─ place ─ inspect
+//!                                ─ cache ─ this turn's packets ─ forward.rs
+//! ```
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use crate::codec::Codec;
+use crate::command::MediaKind;
 use crate::demux::{PacketKind, classify};
 use crate::engine::Engine;
 use crate::error::DropReason;
-use crate::ids::WorkerId;
+use crate::event::Event;
+use crate::nack::Action;
 use crate::net::Tuple;
-use crate::ring::RingMessage;
+use crate::packet::{PassThrough, SourcePacket};
+use crate::rtp::{ExtensionKind, ExtensionSpans, RtpView};
+use crate::track::Placed;
+use crate::transport::Binding;
+
+/// Original sequence number in front of an RTX payload (RFC 4588, section 4).
+const OSN_LEN: usize = 2;
 
 impl Engine {
     /// Takes one datagram in, and counts it if that is its end.
@@ -29,15 +47,218 @@ impl Engine {
             });
         };
         match kind {
-            PacketKind::Dtls => self.handle_dtls(key, tuple, data, now),
-            _ => Err(DropReason::SrtpNoContext),
+            PacketKind::Rtp => self.receive_rtp(key, tuple, data, now),
+            PacketKind::Rtcp => self.receive_rtcp(key, tuple, data, now),
+            PacketKind::Dtls | PacketKind::Stun => self.handle_dtls(key, tuple, data, now),
         }
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "packets in it are kept")]
-    pub(crate) fn take_ring_message(&mut self, from: WorkerId, message: RingMessage) {
-        if let RingMessage::Address { tuple, present } = message {
-            self.routes.set_foreign(tuple, from, present);
+    fn receive_rtcp(
+        &mut self,
+        key: usize,
+        tuple: Tuple,
+        data: &mut [u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let transport = &mut self.transports[key];
+        let srtp = transport.srtp_in.as_mut().ok_or(DropReason::SrtpNoContext)?;
+        let len = srtp.unprotect_rtcp(data)?;
+        transport.on_authenticated(tuple, data.len(), now);
+        self.handle_rtcp(key, &data[..len], now)
+    }
+
+    fn receive_rtp(
+        &mut self,
+        key: usize,
+        tuple: Tuple,
+        data: &mut [u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        // Decrypt: only the peer's own packets go further.
+        let view = RtpView::parse(data).map_err(|_| DropReason::RtpMalformed)?;
+        let transport = &mut self.transports[key];
+        let srtp = transport.srtp_in.as_mut().ok_or(DropReason::SrtpNoContext)?;
+        let datagram_len = data.len();
+        let packet = srtp.unprotect_rtp(data, &view)?;
+        let data = &data[..packet.len];
+        transport.on_authenticated(tuple, datagram_len, now);
+
+        // Extensions; the arrival is recorded for feedback whatever becomes of the packet.
+        let spans = ExtensionSpans::find(&transport.extensions, &view, data)
+            .map_err(|_| DropReason::RtpMalformed)?;
+        if transport.transport_cc
+            && let Some(number) = spans.transport_cc(data)
+        {
+            transport.arrivals.on_packet(number, now);
+            self.arm_feedback(key);
         }
+
+        // Layer.
+        let transport = &mut self.transports[key];
+        let binding = match transport.bindings.get(view.ssrc) {
+            Some(binding) => binding,
+            None => {
+                let sections = &transport.tracks;
+                transport.bindings.bind(sections, &mut self.tracks, &view, &spans, data)?
+            }
+        };
+        let range = view.payload(data).map_err(|_| DropReason::RtpMalformed)?;
+        let payload = &data[range];
+        if binding.repair {
+            self.take_repaired(key, binding, &view, &spans, data, payload, now)
+        } else {
+            self.take_media(key, binding, &view, &spans, data, payload, now)
+        }
+    }
+
+    /// RTX: the packet it repairs takes its place as a late one.
+    #[expect(clippy::too_many_arguments, reason = "one step of one path; all of it is needed")]
+    fn take_repaired(
+        &mut self,
+        key: usize,
+        binding: Binding,
+        view: &RtpView,
+        spans: &ExtensionSpans,
+        data: &[u8],
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let Some((osn, payload)) = payload.split_first_chunk::<OSN_LEN>() else {
+            // A probe with nothing in it; its arrival was recorded.
+            let probe = payload.is_empty();
+            return Err(if probe { DropReason::PaddingOnly } else { DropReason::RtxMalformed });
+        };
+        if payload.is_empty() {
+            return Err(DropReason::PaddingOnly);
+        }
+        let track = &mut self.tracks[binding.track];
+        let repairs = Some(view.payload_type);
+        let codec = track.codecs.iter().position(|codec| codec.rtx_payload_type == repairs);
+        let codec = codec.ok_or(DropReason::RtpUnknownPayloadType)?;
+        let layer = &mut track.layers[usize::from(binding.layer)];
+        if layer.codec.is_none() {
+            return Err(DropReason::TooOld);
+        }
+        let placed = layer.place_repaired(u16::from_be_bytes(*osn), now)?;
+        self.take_in(key, binding, codec as u8, view, placed, spans, data, payload, now)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one step of one path; all of it is needed")]
+    fn take_media(
+        &mut self,
+        key: usize,
+        binding: Binding,
+        view: &RtpView,
+        spans: &ExtensionSpans,
+        data: &[u8],
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let track = &mut self.tracks[binding.track];
+        let named = |codec: &crate::command::ReceiveCodec| codec.payload_type == view.payload_type;
+        let codec = track.codecs.iter().position(named);
+        let codec = codec.ok_or(DropReason::RtpUnknownPayloadType)?;
+        let layer = &mut track.layers[usize::from(binding.layer)];
+        // Without RTX a repeated packet would look like a replay.
+        let repairable = track.codecs[codec].rtx_payload_type.is_some();
+        layer.use_codec(codec as u8, &track.codecs[codec], repairable);
+        let placed = layer.place(view.sequence, view.timestamp, now)?;
+        match placed.action {
+            Action::Wait if !placed.late && layer.nack_is_waiting() => {
+                self.arm_track(binding.track);
+            }
+            Action::Wait => {}
+            Action::NackNow => self.arm_track_now(binding.track, now),
+            Action::RequestKeyframe => self.want_keyframe(binding.track, binding.layer, now),
+        }
+        self.take_in(key, binding, codec as u8, view, placed, spans, data, payload, now)
+    }
+
+    /// A packet that has its place: inspected, kept, and put on this turn's list.
+    #[expect(clippy::too_many_arguments, reason = "one step of one path; all of it is needed")]
+    fn take_in(
+        &mut self,
+        key: usize,
+        binding: Binding,
+        codec_index: u8,
+        view: &RtpView,
+        placed: Placed,
+        spans: &ExtensionSpans,
+        data: &[u8],
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let track = &mut self.tracks[binding.track];
+        if track.muted {
+            return Err(DropReason::NotAllowed);
+        }
+        let codec = track.codecs[usize::from(codec_index)].codec;
+        let layer = &mut track.layers[usize::from(binding.layer)];
+        let descriptor = spans.get(ExtensionKind::DependencyDescriptor, data);
+        let frame = layer.inspect(codec, payload, descriptor, view.marker, &placed);
+        let clock = &self.transports[key].publisher_clock;
+        let level = spans.audio_level(data);
+        let capture = spans.abs_capture_time(data).and_then(|time| {
+            Some((clock.to_ours(time.captured)?.0, time.clock_offset_q32))
+        });
+        let fields = SourcePacket {
+            track: track.id,
+            layer: binding.layer,
+            codec: codec_index,
+            ext_seq: placed.ext_seq,
+            timestamp: view.timestamp,
+            marker: view.marker,
+            late: placed.late,
+            restart: placed.restart,
+            arrival: now,
+            frame,
+            extensions: PassThrough {
+                audio_level: level.map(crate::rtp::AudioLevel::to_byte),
+                orientation: spans.video_orientation(data),
+                capture_time: capture,
+            },
+            payload: Vec::new(),
+        };
+        self.publish(binding.track, fields, payload, codec, now)
+    }
+
+    /// A packet of any source into cache and fan-out. Padding goes to the slots only, which leave
+    /// its number out.
+    pub(crate) fn publish(
+        &mut self,
+        key: usize,
+        fields: SourcePacket,
+        payload: &[u8],
+        codec: Codec,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let track = &mut self.tracks[key];
+        let index = fields.layer;
+        let layer = &mut track.layers[usize::from(index)];
+        layer.stats.packets += 1;
+        layer.stats.bytes += payload.len() as u64;
+        let level = fields.extensions.audio_level;
+        let packet = self.pool.share(fields, payload);
+        if !payload.is_empty() {
+            layer.keep(Arc::clone(&packet), &mut self.pool)?;
+        }
+        let started = !layer.live && !packet.late;
+        layer.last_packet = Some(now);
+        if started {
+            layer.live = true;
+            if track.is_home() {
+                let (track, codec) = (track.id, packet.codec);
+                self.out.events.push(Event::LayerStarted { track, layer: index, codec });
+            }
+        }
+        if self.tracks[key].kind == MediaKind::Audio {
+            self.hear(key, &packet, codec, level, now);
+        }
+        self.turn.push((key, packet));
+        if started {
+            self.arm_track(key);
+            self.retarget_slots(key, now);
+        }
+        if payload.is_empty() { Err(DropReason::PaddingOnly) } else { Ok(()) }
     }
 }

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-/// Room for the datagrams of one turn before the arena grows: 256 of the largest size.
-const ARENA_CAPACITY: usize = 256 * MAX_DATAGRAM_LEN;
-/// Largest datagram that we send. 1200 bytes of publisher's packet, our header extensions, the
-/// SRTP tag; fits the 1280 bytes that IPv6 promises with its own headers on every usual path.
-pub const MAX_DATAGRAM_LEN: usize = 1280;
+/// Largest datagram that we send: what an Ethernet frame leaves after IPv4 and UDP headers. Browsers
+/// make packets of 1200 bytes, GStreamer of 1400.
+pub const MAX_DATAGRAM_LEN: usize = 1472;
+/// Datagrams of one turn before the arena grows.
+const ARENA_DATAGRAMS: usize = 256;
+const ARENA_LEN: usize = ARENA_DATAGRAMS * MAX_DATAGRAM_LEN;
 
 /// How bytes of a tuple travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,7 +62,9 @@ pub struct Transmit {
 /// segmented send (UDP GSO), since their bytes are adjacent.
 #[derive(Debug)]
 pub struct TransmitArena {
+    /// Memory; what is behind `used` is scratch.
     bytes: Vec<u8>,
+    used: usize,
     entries: Vec<Transmit>,
 }
 
@@ -75,7 +78,7 @@ impl TransmitArena {
     /// An empty one, with room for a turn.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::with_capacity(ARENA_CAPACITY), entries: Vec::with_capacity(256) }
+        Self { bytes: vec![0; ARENA_LEN], used: 0, entries: Vec::with_capacity(ARENA_DATAGRAMS) }
     }
 
     /// What is to be sent, in order.
@@ -87,7 +90,7 @@ impl TransmitArena {
     /// All bytes; entries index into them.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.used]
     }
 
     /// The bytes of one entry.
@@ -104,34 +107,36 @@ impl TransmitArena {
 
     /// Forgets everything; keeps the memory. To be called once it is sent.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.used = 0;
         self.entries.clear();
     }
 
     /// Copies a finished datagram.
     pub fn push(&mut self, tuple: Tuple, data: &[u8]) {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(data);
-        self.entries.push(Transmit { tuple, range: start..self.bytes.len() });
+        self.reserve(data.len());
+        self.bytes[self.used..self.used + data.len()].copy_from_slice(data);
+        self.commit(tuple, data.len());
     }
 
-    /// Lets `write` append one datagram; takes it back if that fails.
-    pub(crate) fn write<E>(
-        &mut self,
-        tuple: Tuple,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<usize, E> {
-        let start = self.bytes.len();
-        match write(&mut self.bytes) {
-            Ok(()) => {
-                let end = self.bytes.len();
-                self.entries.push(Transmit { tuple, range: start..end });
-                Ok(end - start)
-            }
-            Err(error) => {
-                self.bytes.truncate(start);
-                Err(error)
-            }
+    /// Where the next datagram may be written; nothing is sent before [`Self::commit`].
+    #[inline]
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        self.reserve(MAX_DATAGRAM_LEN);
+        &mut self.bytes[self.used..self.used + MAX_DATAGRAM_LEN]
+    }
+
+    /// The first `len` bytes of [`Self::space`] are a datagram.
+    #[inline]
+    pub(crate) fn commit(&mut self, tuple: Tuple, len: usize) {
+        let end = (self.used + len).min(self.bytes.len());
+        self.entries.push(Transmit { tuple, range: self.used..end });
+        self.used = end;
+    }
+
+    #[inline]
+    fn reserve(&mut self, len: usize) {
+        if self.bytes.len() < self.used + len {
+            self.bytes.resize(self.used + len + ARENA_LEN, 0);
         }
     }
 }
@@ -141,26 +146,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failed_write_leaves_no_trace() {
-        let tuple = Tuple {
-            protocol: Protocol::Udp,
-            local: 0,
-            remote: SocketAddr::from(([127, 0, 0, 1], 9)),
-        };
+    fn only_what_is_committed_is_sent_and_it_lies_in_one_run() {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+        let tuple = Tuple { protocol: Protocol::Udp, local: 0, remote };
         let mut arena = TransmitArena::new();
         arena.push(tuple, b"one");
-        let failed = arena.write(tuple, |bytes| {
-            bytes.extend_from_slice(b"half");
-            Err("no key")
-        });
-        assert_eq!(failed, Err("no key"));
-        let wrote: Result<usize, ()> = arena.write(tuple, |bytes| {
-            bytes.extend_from_slice(b"two");
-            Ok(())
-        });
-        assert_eq!(wrote, Ok(3));
+        arena.space()[..4].copy_from_slice(b"half");
+        arena.space()[..3].copy_from_slice(b"two");
+        arena.commit(tuple, 3);
         let sent: Vec<&[u8]> = arena.entries().iter().map(|entry| arena.data(entry)).collect();
         assert_eq!(sent, [b"one", b"two"]);
         assert_eq!(arena.bytes(), b"onetwo");
+        arena.clear();
+        assert!(arena.is_empty() && arena.bytes().is_empty());
+    }
+
+    #[test]
+    fn it_grows_past_its_first_size() {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+        let tuple = Tuple { protocol: Protocol::Udp, local: 0, remote };
+        let mut arena = TransmitArena::new();
+        for at in 0..2 * ARENA_DATAGRAMS {
+            arena.space().fill(at as u8);
+            arena.commit(tuple, MAX_DATAGRAM_LEN);
+        }
+        let last = arena.entries().last().unwrap();
+        assert_eq!(arena.data(last)[0], (2 * ARENA_DATAGRAMS - 1) as u8);
     }
 }

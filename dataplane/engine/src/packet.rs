@@ -16,8 +16,21 @@ pub struct PassThrough {
     pub audio_level: Option<u8>,
     /// `3gpp:video-orientation`.
     pub orientation: Option<u8>,
-    /// `abs-capture-time`: NTP stamp, and clock offset if the publisher estimates one.
+    /// `abs-capture-time`: NTP stamp on our wall clock, and the publisher's estimate of how far its
+    /// clock is from the capturing system's (32.32 s).
     pub capture_time: Option<(u64, Option<i64>)>,
+}
+
+impl PassThrough {
+    /// The value of `abs-capture-time`: its bytes and how many count.
+    pub(crate) fn capture_time_bytes(&self) -> ([u8; 16], usize) {
+        let mut bytes = [0; 16];
+        let Some((captured, offset)) = self.capture_time else { return (bytes, 0) };
+        bytes[..8].copy_from_slice(&captured.to_be_bytes());
+        let Some(offset) = offset else { return (bytes, 8) };
+        bytes[8..].copy_from_slice(&offset.to_be_bytes());
+        (bytes, 16)
+    }
 }
 
 /// A decrypted media packet of one layer with source numbering. Never changed once it is shared.

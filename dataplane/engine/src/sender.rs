@@ -38,6 +38,12 @@ impl PublisherClock {
         self.offset = Some(offset);
         NtpTime(ntp.0.wrapping_add_signed(offset))
     }
+
+    /// A time on the publisher's wall clock, moved to ours. None before its first report.
+    #[must_use]
+    pub fn to_ours(&self, ntp: NtpTime) -> Option<NtpTime> {
+        Some(NtpTime(ntp.0.wrapping_add_signed(self.offset?)))
+    }
 }
 
 /// The newest sender report of one source: the same moment on two clocks.

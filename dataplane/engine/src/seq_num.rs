@@ -90,6 +90,8 @@ pub struct SeqTracker {
     highest: Option<u64>,
     /// The number that would confirm a jump.
     expected_after_jump: Option<u16>,
+    /// The next packet begins a new run.
+    anew: bool,
 }
 
 impl SeqTracker {
@@ -100,6 +102,9 @@ impl SeqTracker {
             self.highest = Some(ext);
             return SeqStatus::Newest { ext, missing: 0 };
         };
+        if std::mem::take(&mut self.anew) {
+            return self.restart(highest, seq);
+        }
         let ahead = seq.wrapping_sub(highest as u16);
         if ahead == 0 || ahead > u16::MAX - MAX_MISORDER {
             return SeqStatus::Late { ext: nearest(seq, highest) };
@@ -111,14 +116,23 @@ impl SeqTracker {
             return SeqStatus::Newest { ext, missing: u64::from(ahead) - 1 };
         }
         if self.expected_after_jump == Some(seq) {
-            self.expected_after_jump = None;
-            // Two cycles up: no number of the old run is near enough to be mixed up with it.
-            let ext = ((highest >> 16) + 2) << 16 | u64::from(seq);
-            self.highest = Some(ext);
-            return SeqStatus::Restart { ext };
+            return self.restart(highest, seq);
         }
         self.expected_after_jump = Some(seq.wrapping_add(1));
         SeqStatus::Suspect
+    }
+
+    /// The next packet begins a new run whatever its number: another SSRC took over.
+    pub fn begin_anew(&mut self) {
+        self.anew = true;
+    }
+
+    fn restart(&mut self, highest: u64, seq: u16) -> SeqStatus {
+        self.expected_after_jump = None;
+        // Two cycles up: no number of the old run is near enough to be mixed up with it.
+        let ext = ((highest >> 16) + 2) << 16 | u64::from(seq);
+        self.highest = Some(ext);
+        SeqStatus::Restart { ext }
     }
 
     /// Extends the original number of a retransmission, which never moves the stream on.
@@ -176,6 +190,15 @@ mod tests {
             tracker.on_packet(30_102),
             SeqStatus::Newest { ext: 3 << 16 | 30_102, missing: 0 }
         );
+    }
+
+    #[test]
+    fn another_ssrc_begins_a_new_run_above_the_old_one() {
+        let mut tracker = SeqTracker::default();
+        tracker.on_packet(100);
+        tracker.begin_anew();
+        assert_eq!(tracker.on_packet(99), SeqStatus::Restart { ext: 3 << 16 | 99 });
+        assert_eq!(tracker.on_packet(100), SeqStatus::Newest { ext: 3 << 16 | 100, missing: 0 });
     }
 
     #[test]

@@ -1,0 +1,170 @@
+//! The way out: one rewritten packet to an encrypted datagram in the arena.
+//!
+//! header and extensions, then what only this receiver gets of the payload, then the shared payload,
+//! encrypted in one pass into the transport's run of the arena.
+
+use std::time::Instant;
+
+use crate::error::DropReason;
+use crate::net::TransmitArena;
+use crate::packet::{PassThrough, SourcePacket};
+use crate::rtp::{ExtensionKind, HeaderFields, ShortName, write_header};
+use crate::slot::{Resent, Rewritten, Slot};
+use crate::transport::Transport;
+use crate::units::NtpTime;
+
+/// Extensions we may write into one packet.
+const MAX_EXTENSIONS: usize = 8;
+
+/// What is the same for everything sent in one turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) now: Instant,
+    pub(crate) ntp: NtpTime,
+    abs_send_time: [u8; 3],
+}
+
+impl Turn {
+    pub(crate) fn new(now: Instant, ntp: NtpTime) -> Self {
+        let [_, abs_send_time @ ..] = ntp.abs_send_time().to_be_bytes();
+        Self { now, ntp, abs_send_time }
+    }
+}
+
+/// One packet for one receiver, in parts.
+struct Parts<'a> {
+    index: u64,
+    fields: &'a HeaderFields,
+    prefix: [&'a [u8]; 2],
+    payload: &'a [u8],
+    /// Told until the receiver has shown that it knows the section.
+    names: [Option<(ExtensionKind, &'a ShortName)>; 2],
+    pass: PassThrough,
+}
+
+/// Sends a forwarded packet to the slot's transport.
+///
+/// # Errors
+/// Why it was not sent.
+#[inline]
+pub(crate) fn send_media(
+    arena: &mut TransmitArena,
+    transport: &mut Transport,
+    slot: &mut Slot,
+    packet: &SourcePacket,
+    rewritten: &Rewritten,
+    turn: &Turn,
+) -> Result<(), DropReason> {
+    let names = if slot.acknowledged {
+        [None, None]
+    } else {
+        [
+            slot.mid.as_ref().map(|mid| (ExtensionKind::Mid, mid)),
+            slot.rid.as_ref().map(|rid| (ExtensionKind::Rid, rid)),
+        ]
+    };
+    let prefix = &rewritten.prefix;
+    let payload = packet.payload.get(prefix.replaces()..).unwrap_or_default();
+    let parts = Parts {
+        index: rewritten.index,
+        fields: &rewritten.fields,
+        prefix: [&[], prefix.bytes()],
+        payload,
+        names,
+        pass: PassThrough { orientation: rewritten.orientation, ..packet.extensions },
+    };
+    let len = write_packet(arena, transport, &parts, turn)?;
+    let payload_len = prefix.bytes().len() + payload.len();
+    transport.repair.on_media(len);
+    slot.on_sent(rewritten, payload_len, turn.now);
+    Ok(())
+}
+
+/// Sends a lost packet again by RTX, within the transport's budget for repair.
+///
+/// # Errors
+/// Why it was not sent.
+pub(crate) fn send_again(
+    arena: &mut TransmitArena,
+    transport: &mut Transport,
+    slot: &Slot,
+    packet: &SourcePacket,
+    resent: &Resent,
+    turn: &Turn,
+) -> Result<(), DropReason> {
+    let names = if slot.acknowledged {
+        [None, None]
+    } else {
+        [
+            slot.mid.as_ref().map(|mid| (ExtensionKind::Mid, mid)),
+            slot.rid.as_ref().map(|rid| (ExtensionKind::RepairedRid, rid)),
+        ]
+    };
+    let original = resent.original.to_be_bytes();
+    let parts = Parts {
+        index: resent.index,
+        fields: &resent.fields,
+        prefix: [&original, resent.prefix.bytes()],
+        payload: packet.payload.get(resent.prefix.replaces()..).unwrap_or_default(),
+        names,
+        pass: packet.extensions,
+    };
+    write_packet(arena, transport, &parts, turn)?;
+    Ok(())
+}
+
+/// Writes and encrypts one packet at the end of the arena. Returns its length.
+#[inline]
+fn write_packet(
+    arena: &mut TransmitArena,
+    transport: &mut Transport,
+    parts: &Parts<'_>,
+    turn: &Turn,
+) -> Result<usize, DropReason> {
+    let tuple = transport.tuple.ok_or(DropReason::NoRoute)?;
+    let srtp = transport.srtp_out.as_mut().ok_or(DropReason::SrtpNoContext)?;
+    let map = &transport.extensions;
+    let out = arena.space();
+
+    let transport_cc = transport.next_transport_cc.to_be_bytes();
+    let level = parts.pass.audio_level.map(|level| [level]);
+    let orientation = parts.pass.orientation.map(|orientation| [orientation]);
+    let (capture, capture_len) = parts.pass.capture_time_bytes();
+    let mut extensions = [(ExtensionKind::AbsSendTime, &turn.abs_send_time[..]); MAX_EXTENSIONS];
+    extensions[1] = (ExtensionKind::TransportCc, &transport_cc);
+    let mut count = 2;
+    for (kind, name) in parts.names.iter().flatten() {
+        extensions[count] = (*kind, name.as_bytes());
+        count += 1;
+    }
+    if let Some(level) = &level {
+        extensions[count] = (ExtensionKind::AudioLevel, level);
+        count += 1;
+    }
+    if let Some(orientation) = &orientation {
+        extensions[count] = (ExtensionKind::VideoOrientation, orientation);
+        count += 1;
+    }
+    if capture_len > 0 {
+        extensions[count] = (ExtensionKind::AbsCaptureTime, &capture[..capture_len]);
+        count += 1;
+    }
+    let header = write_header(out, parts.fields, &extensions[..count], map);
+    let header = header.ok_or(DropReason::TooBig)?;
+
+    let mut at = header.len;
+    for prefix in parts.prefix {
+        let place = out.get_mut(at..at + prefix.len()).ok_or(DropReason::TooBig)?;
+        place.copy_from_slice(prefix);
+        at += prefix.len();
+    }
+    let prefix_len = at - header.len;
+    let len = srtp.protect_rtp_from(parts.index, out, header.len, prefix_len, parts.payload)?;
+    arena.commit(tuple, len);
+    if header.transport_cc_at.is_some() {
+        transport.next_transport_cc = transport.next_transport_cc.wrapping_add(1);
+    }
+    transport.stats.packets_sent += 1;
+    transport.stats.bytes_sent += len as u64;
+    Ok(len)
+}

@@ -1,0 +1,191 @@
+//! RTCP that a peer sent: what publishers say about their clocks, what subscribers miss.
+
+use std::time::Instant;
+
+use crate::egress::{Turn, send_again};
+use crate::engine::Engine;
+use crate::error::DropReason;
+use crate::ring::RingMessage;
+use crate::rtcp::{Compound, Nack, ReportBlock, Rtcp, SenderInfo, Twcc, Xr, XrBlock};
+use crate::sender::SourceClock;
+use crate::slot::Slot;
+use crate::track::Track;
+use crate::transport::Transport;
+
+/// Packets of one compound that are looked at: more is no report but an attack.
+const MAX_PACKETS: usize = 64;
+
+impl Engine {
+    /// A decrypted compound of the transport's peer. What comes before a malformed part counts.
+    pub(crate) fn handle_rtcp(
+        &mut self,
+        key: usize,
+        compound: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        for packet in Compound::new(compound).take(MAX_PACKETS) {
+            match packet.map_err(|_| DropReason::RtcpMalformed)? {
+                Rtcp::SenderReport(report) => {
+                    self.on_sender_report(key, report.ssrc, &report.info, now);
+                    report.reports.for_each(|block| self.on_report(key, &block, now));
+                }
+                Rtcp::ReceiverReport(report) => {
+                    report.reports.for_each(|block| self.on_report(key, &block, now));
+                }
+                Rtcp::Nack(nack) => self.on_nack(key, &nack, now),
+                Rtcp::Pli(pli) => self.on_keyframe_request(key, pli.media_ssrc, now),
+                Rtcp::Fir(fir) => {
+                    for entry in fir.entries() {
+                        let new = self.slot_of(key, entry.media_ssrc).is_some_and(|(_, slot)| {
+                            slot.fir.is_new(fir.sender_ssrc, entry.sequence)
+                        });
+                        if new {
+                            self.on_keyframe_request(key, entry.media_ssrc, now);
+                        }
+                    }
+                }
+                Rtcp::Twcc(feedback) => self.transports[key].on_transport_feedback(&feedback),
+                Rtcp::Remb(remb) => {
+                    self.transports[key].stats.remb_bps = Some(remb.bitrate.as_bps());
+                }
+                Rtcp::Xr(report) => self.on_extended_report(key, &report, now),
+                // Names of the peer's sources, and sources that say they stop: tracks end by
+                // signaling, layers by silence.
+                Rtcp::Sdes(_) | Rtcp::Bye(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// A publisher's clocks.
+    fn on_sender_report(&mut self, key: usize, ssrc: u32, info: &SenderInfo, now: Instant) {
+        let transport = &mut self.transports[key];
+        let Some(binding) = transport.bindings.get(ssrc).filter(|binding| !binding.repair) else {
+            return;
+        };
+        let arrival = self.clock.at(now);
+        let ntp = transport.publisher_clock.on_sender_report(info.ntp, arrival);
+        let Some(track) = self.tracks.get_mut(binding.track) else { return };
+        let layer = &mut track.layers[usize::from(binding.layer)];
+        layer.reception.on_sender_report(info.ntp.middle(), now);
+        let clock = SourceClock { ntp, rtp: info.rtp_timestamp, arrival: now };
+        layer.clock = Some(clock);
+        let (track_id, layer) = (track.id, binding.layer);
+        for worker in track.rings() {
+            self.out.ring(worker, RingMessage::SenderReport { track: track_id, layer, clock });
+        }
+    }
+
+    /// A subscriber's reception of one slot.
+    fn on_report(&mut self, key: usize, block: &ReportBlock, now: Instant) {
+        let Some((_, slot)) = self.slot_of(key, block.ssrc) else { return };
+        slot.acknowledged = true;
+        slot.stats.fraction_lost = block.fraction_lost;
+        slot.stats.cumulative_lost = block.cumulative_lost;
+        slot.stats.jitter = block.jitter;
+        let rtt =
+            slot.sent_reports.round_trip(block.last_sr, block.delay_since_last_sr, now);
+        if let Some(rtt) = rtt {
+            self.transports[key].rtt.on_sample(rtt);
+        }
+    }
+
+    /// Packets a subscriber misses: sent again from the cache while its budget lasts.
+    fn on_nack(&mut self, key: usize, nack: &Nack<'_>, now: Instant) {
+        let Some((slot_key, _)) = self.slot_of(key, nack.media_ssrc) else { return };
+        let turn = Turn::new(now, self.clock.at(now));
+        let transport = &mut self.transports[key];
+        let slot = &mut self.slots[slot_key];
+        let Some(track) = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track)) else {
+            return;
+        };
+        let rtt = transport.rtt.get();
+        transport.repair.start_packet();
+        for sequence in nack.sequences() {
+            if !transport.repair.admit_number(now) {
+                break;
+            }
+            slot.stats.nacked += 1;
+            let Some((layer, source_seq, out)) = slot.lost(sequence) else { continue };
+            let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
+            let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
+            let wanted = slot.rtx_ssrc.is_some() && slot.responder.admit(out, rtt, now).is_ok();
+            if !wanted || !transport.repair.take(packet.payload.len(), now) {
+                continue;
+            }
+            let Some(resent) = slot.resend(packet, out) else { continue };
+            let arena = &mut self.out.arena;
+            if let Err(reason) = send_again(arena, transport, slot, packet, &resent, &turn) {
+                self.out.drops.count(reason);
+            }
+        }
+    }
+
+    /// A subscriber cannot decode: the layer it gets, or waits for, needs a keyframe.
+    fn on_keyframe_request(&mut self, key: usize, ssrc: u32, now: Instant) {
+        let Some((_, slot)) = self.slot_of(key, ssrc) else { return };
+        slot.stats.keyframe_requests += 1;
+        let layer = slot.current().or(slot.target());
+        let track = slot.bound.as_ref().map(|bound| bound.track);
+        if let (Some(layer), Some(track)) = (layer, track) {
+            self.want_keyframe(track, layer, now);
+        }
+    }
+
+    fn on_extended_report(&mut self, key: usize, report: &Xr<'_>, now: Instant) {
+        let transport = &mut self.transports[key];
+        for block in report.blocks() {
+            match block {
+                XrBlock::Rrtr(ntp) => {
+                    transport.reference_time.on_received(ntp.middle(), now);
+                    transport.reference_ssrc = report.sender_ssrc;
+                }
+                XrBlock::Dlrr(item) => {
+                    let sent = &transport.sent_references;
+                    let delay = item.delay_since_last_rr;
+                    if let Some(rtt) = sent.round_trip(item.last_rr, delay, now) {
+                        transport.rtt.on_sample(rtt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The slot of this transport that sends by `ssrc`.
+    fn slot_of(&mut self, key: usize, ssrc: u32) -> Option<(usize, &mut Slot)> {
+        let transport = self.transports.get(key)?;
+        let found = transport.slots.iter().find(|(own, _)| *own == ssrc)?.1;
+        self.slots.get_mut(found).map(|slot| (found, slot))
+    }
+
+    /// Somebody waits for a keyframe of this layer; asks upstream within the throttle.
+    pub(crate) fn want_keyframe(&mut self, track_key: usize, layer: u8, now: Instant) {
+        let Some(track) = self.tracks.get_mut(track_key) else { return };
+        if track.muted {
+            return;
+        }
+        if let Some(layer) = track.layers.get_mut(usize::from(layer)) {
+            layer.keyframe.want(now);
+        }
+        self.arm_track(track_key);
+    }
+}
+
+impl Transport {
+    /// How many of our packets reached the peer. The estimate of its bandwidth will start here.
+    fn on_transport_feedback(&mut self, feedback: &Twcc<'_>) {
+        let received = feedback.received().count() as u64;
+        self.stats.transport_feedbacks += 1;
+        self.stats.transport_cc_received += received;
+        self.stats.transport_cc_lost +=
+            u64::from(feedback.status_count).saturating_sub(received);
+    }
+}
+
+impl Track {
+    /// Other workers that get this track.
+    pub(crate) fn rings(&self) -> impl Iterator<Item = crate::ids::WorkerId> {
+        let workers: Vec<_> = self.readers.iter().filter_map(|reader| reader.worker()).collect();
+        workers.into_iter()
+    }
+}

@@ -1,0 +1,174 @@
+//! From the packets of one batch to everybody who gets them: per track, per receiver, per packet,
+//! so that one receiver's packets lie side by side and its keys stay at hand.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::Target;
+use crate::egress::{Turn, send_media};
+use crate::engine::Engine;
+use crate::event::{CloseReason, Event};
+use crate::packet::SourcePacket;
+use crate::ring::RingMessage;
+use crate::timers::TimerKey;
+use crate::track::Track;
+
+/// A packet on its way, with the key of its track.
+pub(crate) type Routed = (usize, Arc<SourcePacket>);
+
+impl Engine {
+    /// Sends the packets that this turn brought to slots and readers.
+    pub(crate) fn forward_turn(&mut self, now: Instant) {
+        if self.turn.is_empty() {
+            return;
+        }
+        let turn = Turn::new(now, self.clock.at(now));
+        let mut routed = std::mem::take(&mut self.turn);
+        // Stable: packets of one track stay in order.
+        routed.sort_by_key(|(track, _)| *track);
+        for run in routed.chunk_by(|(a, _), (b, _)| a == b) {
+            if let Some((track, _)) = run.first()
+                && self.tracks.contains(*track)
+            {
+                self.forward_to_readers(*track, run, now);
+                self.forward_to_slots(*track, run, &turn);
+            }
+        }
+        for (_, packet) in routed.drain(..) {
+            self.pool.give(packet);
+        }
+        self.turn = routed;
+    }
+
+    /// Rings, taps and meters get every layer with source numbering.
+    fn forward_to_readers(&mut self, key: usize, run: &[Routed], now: Instant) {
+        for at in 0..self.tracks[key].readers.len() {
+            let reader = self.tracks[key].readers[at];
+            for (_, packet) in run {
+                match reader {
+                    Target::Ring(worker) => {
+                        self.out.ring(worker, RingMessage::Packet(Arc::clone(packet)));
+                    }
+                    // Padding is no news to those who read media.
+                    _ if packet.payload.is_empty() => {}
+                    Target::Tap(tap) => self.out.tap(tap, Arc::clone(packet)),
+                    Target::Meter(id) => {
+                        if let Some(meter) = self.meters.get_mut(&id) {
+                            meter.handle_packet(packet.ext_seq, &packet.payload, now);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn forward_to_slots(&mut self, key: usize, run: &[Routed], turn: &Turn) {
+        let mut fanout = std::mem::take(&mut self.tracks[key].fanout);
+        let mut wanted = 0;
+        for entry in &mut fanout {
+            let interesting = |packet: &SourcePacket| entry.layers >> packet.layer & 1 == 1;
+            if !run.iter().any(|(_, packet)| interesting(packet)) {
+                continue;
+            }
+            // Taken apart, so that a panic for one receiver leaves the others alone.
+            let slot = entry.slot;
+            let layers = entry.layers;
+            let sent = catch_unwind(AssertUnwindSafe(|| {
+                self.forward_to_slot(key, slot, layers, run, turn)
+            }));
+            match sent {
+                Ok((layers, keyframe)) => {
+                    entry.layers = layers;
+                    wanted |= keyframe;
+                }
+                Err(_) => {
+                    if let Some(slot) = self.slots.get(slot) {
+                        self.broken.push(slot.transport);
+                    }
+                }
+            }
+        }
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        track.fanout = fanout;
+        for layer in 0..8 {
+            if wanted >> layer & 1 == 1 {
+                self.want_keyframe(key, layer, turn.now);
+            }
+        }
+        while let Some(transport) = self.broken.pop() {
+            self.close(transport, CloseReason::Internal, turn.now);
+        }
+    }
+
+    /// Returns the layers that the slot wants to see from now on, and those of which it waits for a
+    /// keyframe.
+    fn forward_to_slot(
+        &mut self,
+        track: usize,
+        slot_key: usize,
+        mut layers: u8,
+        run: &[Routed],
+        turn: &Turn,
+    ) -> (u8, u8) {
+        let track = &self.tracks[track];
+        let Some(slot) = self.slots.get_mut(slot_key) else { return (0, 0) };
+        let Some(transport) = self.transports.get_mut(slot.transport) else { return (0, 0) };
+        let arena = &mut self.out.arena;
+        for (_, packet) in run {
+            if layers >> packet.layer & 1 == 0 {
+                continue;
+            }
+            let before = slot.current();
+            let outcome = slot.rewrite(packet, &track.layers, turn.now).and_then(|rewritten| {
+                send_media(arena, transport, slot, packet, &rewritten, turn)
+            });
+            if let Err(reason) = outcome {
+                self.out.drops.count(reason);
+            }
+            if slot.current() != before {
+                layers = slot.interest();
+                let layer = slot.current();
+                self.out.events.push(Event::SlotLayer { slot: slot.id, layer });
+                if let Some(at) = slot.report_at {
+                    transport.report_by(at);
+                    self.timers.arm(TimerKey::Transport(slot.transport), &mut transport.wake, at);
+                }
+            }
+        }
+        (layers, slot.waits_for().map_or(0, |layer| 1 << layer))
+    }
+
+    /// Looks again at what each slot of the track should get, after layers came or went.
+    pub(crate) fn retarget_slots(&mut self, key: usize, now: Instant) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        let mut fanout = std::mem::take(&mut track.fanout);
+        let mut wanted = 0u8;
+        for entry in &mut fanout {
+            let Some(slot) = self.slots.get_mut(entry.slot) else { continue };
+            wanted |= retarget(slot, track, &mut self.out.events, &mut entry.layers);
+        }
+        track.fanout = fanout;
+        for layer in 0..8 {
+            if wanted >> layer & 1 == 1 {
+                self.want_keyframe(key, layer, now);
+            }
+        }
+    }
+}
+
+/// Lets one slot choose its layer again. Returns the layers of which it waits for a keyframe.
+pub(crate) fn retarget(
+    slot: &mut crate::slot::Slot,
+    track: &Track,
+    events: &mut crate::events::EventQueue,
+    layers: &mut u8,
+) -> u8 {
+    let before = slot.current();
+    slot.retarget(track);
+    *layers = slot.interest();
+    if slot.current() != before {
+        events.push(Event::SlotLayer { slot: slot.id, layer: slot.current() });
+    }
+    slot.waits_for().map_or(0, |layer| 1 << layer)
+}

@@ -1,0 +1,96 @@
+//! Which layer a slot forwards and which one it waits for (forwarding states of one subscription).
+//!
+//! | current | target    | meaning                                                            |
+//! |---------|-----------|--------------------------------------------------------------------|
+//! | equal   | equal     | forward it                                                         |
+//! | some    | another   | forward current; a keyframe of target, or of one between, switches |
+//! | none    | some      | wait for a keyframe of target or of a lower layer                  |
+//! | none    | none      | paused                                                             |
+
+use super::{Bound, Slot};
+use crate::command::{MediaKind, Wish};
+use crate::timestamps::Situation;
+use crate::track::Track;
+
+impl Slot {
+    /// Carries `track` from now on. False if it shares no codec with the subscriber.
+    pub(crate) fn bind(&mut self, key: usize, track: &Track, wish: Wish) -> bool {
+        if let Some(bound) = &mut self.bound
+            && bound.track == key
+        {
+            bound.wish = wish;
+            return true;
+        }
+        let payload_types = self.payload_types(&track.codecs);
+        if payload_types.iter().all(Option::is_none) {
+            return false;
+        }
+        let fixed_layer = self.rid.and_then(|rid| {
+            track.layers.iter().position(|layer| layer.rid == Some(rid)).map(|at| at as u8)
+        });
+        self.stop(Situation::Rebound);
+        self.generation += 1;
+        self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer });
+        true
+    }
+
+    /// Carries nothing from now on. Returns the track it carried.
+    pub(crate) fn unbind(&mut self) -> Option<usize> {
+        self.stop(Situation::Rebound);
+        self.target = None;
+        self.bound.take().map(|bound| bound.track)
+    }
+
+    /// Looks again which layer to forward: the wish changed, or which layers are live.
+    pub(crate) fn retarget(&mut self, track: &Track) {
+        let Some(bound) = &self.bound else { return };
+        self.target = match bound.fixed_layer {
+            _ if bound.wish.paused => None,
+            Some(layer) => Some(layer),
+            None => track.choose_layer(bound.wish.max_height_px),
+        };
+        if self.target.is_none() {
+            self.stop(Situation::Resumed);
+        }
+        let Some(current) = self.current else { return };
+        let dead = track.layers.get(usize::from(current)).is_none_or(|layer| !layer.live);
+        if dead && self.target != Some(current) {
+            self.last_clock =
+                track.layers.get(usize::from(current)).and_then(|layer| layer.clock);
+            self.stop(Situation::Rebound);
+        }
+    }
+
+    /// Forwards nothing until the next start.
+    pub(super) fn stop(&mut self, situation: Situation) {
+        if self.current.take().is_some() {
+            self.situation = situation;
+        }
+    }
+
+    /// The layer whose keyframe would bring it forward, if it waits for one.
+    pub(crate) fn waits_for(&self) -> Option<u8> {
+        self.target.filter(|_| self.kind == MediaKind::Video && self.current != self.target)
+    }
+
+    /// Bit per layer whose packets this slot wants to see.
+    pub(crate) fn interest(&self) -> u8 {
+        let Some(target) = self.target else { return 0 };
+        let up_to_target = u8::MAX >> (7 - target.min(7));
+        match self.current {
+            None => up_to_target,
+            Some(current) if current > target => 1 << current | 1 << target,
+            Some(current) => up_to_target & (u8::MAX << current),
+        }
+    }
+
+    /// Whether a keyframe of this layer is worth a switch.
+    pub(super) fn may_start(&self, layer: u8) -> bool {
+        match (self.current, self.target) {
+            (_, None) => false,
+            (_, Some(target)) if layer == target => true,
+            (None, Some(target)) => layer < target,
+            (Some(current), Some(target)) => current < layer && layer < target,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A seeded network: delay, jitter, loss and duplication per direction, and nothing else moves.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+/// What happens to datagrams on every path.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions {
+    pub delay: Duration,
+    /// Extra delay of up to this much; above the gap between packets it reorders them.
+    pub jitter: Duration,
+    /// 0 to 1.
+    pub loss: f64,
+    /// 0 to 1.
+    pub duplicates: f64,
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_millis(10),
+            jitter: Duration::ZERO,
+            loss: 0.0,
+            duplicates: 0.0,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Flight {
+    pub from: SocketAddr,
+    pub to: SocketAddr,
+    pub data: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub struct Network {
+    pub conditions: Conditions,
+    random: SmallRng,
+    /// By arrival, then by order of sending.
+    flights: BTreeMap<(Instant, u64), Flight>,
+    sent: u64,
+    pub lost: u64,
+    /// Every datagram sent so far, if a test wants to look or replay.
+    pub capture: Option<Vec<Flight>>,
+}
+
+impl Network {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            conditions: Conditions::default(),
+            random: SmallRng::seed_from_u64(seed),
+            flights: BTreeMap::new(),
+            sent: 0,
+            lost: 0,
+            capture: None,
+        }
+    }
+
+    pub fn send(&mut self, flight: Flight, now: Instant) {
+        if let Some(capture) = &mut self.capture {
+            capture.push(flight.clone());
+        }
+        let conditions = self.conditions;
+        if self.random.random_bool(conditions.loss) {
+            self.lost += 1;
+            return;
+        }
+        let copies = 1 + u32::from(self.random.random_bool(conditions.duplicates));
+        for _ in 0..copies {
+            let jitter = conditions.jitter.mul_f64(self.random.random::<f64>());
+            self.sent += 1;
+            self.flights.insert((now + conditions.delay + jitter, self.sent), flight.clone());
+        }
+    }
+
+    pub fn next_arrival(&self) -> Option<Instant> {
+        self.flights.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// What has arrived by `now`.
+    pub fn arrived(&mut self, now: Instant) -> Option<Flight> {
+        self.next_arrival().filter(|at| *at <= now)?;
+        self.flights.pop_first().map(|(_, flight)| flight)
+    }
+}
