@@ -39,14 +39,20 @@ impl<T> Cache<T> {
 
     /// Stores a packet; also tells duplicates, for as long as they are remembered.
     pub fn insert(&mut self, seq: u64, packet: T) -> Inserted {
+        self.exchange(seq, packet).0
+    }
+
+    /// As [`Self::insert`]; also gives back what has no place: the packet that made room, or the
+    /// one that was not stored.
+    pub fn exchange(&mut self, seq: u64, packet: T) -> (Inserted, Option<T>) {
         let at = self.index(seq);
         match &self.slots[at] {
-            Some((held, _)) if *held == seq => return Inserted::Duplicate,
-            Some((held, _)) if *held > seq => return Inserted::TooOld,
+            Some((held, _)) if *held == seq => return (Inserted::Duplicate, Some(packet)),
+            Some((held, _)) if *held > seq => return (Inserted::TooOld, Some(packet)),
             _ => {}
         }
-        self.slots[at] = Some((seq, packet));
-        Inserted::New
+        let left = self.slots[at].replace((seq, packet));
+        (Inserted::New, left.map(|(_, packet)| packet))
     }
 
     /// The packet with this number, if it is still there.

@@ -20,6 +20,11 @@ impl Engine {
 
     /// Says goodbye and forgets the transport with all that is its own.
     pub(crate) fn close(&mut self, key: usize, reason: CloseReason, _now: Instant) {
+        if let Some(transport) = self.transports.get(key) {
+            let (tracks, slots) = (transport.tracks.clone(), transport.slots.clone());
+            tracks.into_iter().for_each(|track| self.drop_track(track));
+            slots.into_iter().for_each(|(_, slot)| self.drop_slot(slot));
+        }
         let Some(mut transport) = self.transports.try_remove(key) else { return };
         if reason != CloseReason::Internal {
             transport.secure.close();
@@ -98,5 +103,14 @@ impl Engine {
         let transport = &mut self.transports[key];
         transport.secure.handle_timeout(now);
         self.after_secure(key, now);
+        if !self.transports.contains(key) {
+            return;
+        }
+        self.send_reports(key, now);
+        if let Some(channels) = &mut self.transports[key].channels {
+            channels.handle_timeout(now);
+            self.after_channels(key, now);
+        }
+        self.arm_transport(key);
     }
 }

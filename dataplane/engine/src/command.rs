@@ -267,6 +267,17 @@ pub enum Target {
     Meter(MeterId),
 }
 
+impl Target {
+    /// The worker, if that is what it is.
+    #[must_use]
+    pub fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::Ring(worker) => Some(*worker),
+            Self::Tap(_) | Self::Meter(_) => None,
+        }
+    }
+}
+
 /// A codec a subscriber takes, by payload type.
 #[derive(Clone, Debug)]
 pub struct SendCodec {

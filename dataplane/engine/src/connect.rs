@@ -2,8 +2,9 @@
 //! keys are used once the certificate is the one in signaling.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use airside_dtls::SrtpKeying;
 use rand::Rng;
 
 use crate::command::{AddTransport, IceCredentials, Role, SetRemote};
@@ -15,6 +16,9 @@ use crate::ids::TransportId;
 use crate::net::Tuple;
 use crate::stun::{Class, Message};
 use crate::transport::{Agent, HANDSHAKE_TIMEOUT, SecureEvent, Transport};
+
+/// From connection to the first report about what the peer publishes.
+const FIRST_RECEIVER_REPORT: Duration = Duration::from_millis(500);
 
 impl Engine {
     pub(crate) fn add_transport(&mut self, spec: &AddTransport, now: Instant) {
@@ -53,6 +57,9 @@ impl Engine {
         transport.secure.set_fingerprints(&remote.fingerprints);
         transport.set_remote(remote);
         self.after_secure(key, now);
+        if self.transports.contains(key) {
+            self.begin_channels(key, now);
+        }
     }
 
     pub(crate) fn add_candidate(&mut self, id: TransportId, address: SocketAddr, now: Instant) {
@@ -234,14 +241,39 @@ impl Engine {
         }
         self.arm_transport(key);
     }
-}
 
-impl Engine {
-    fn secured(&mut self, key: usize, keying: Option<airside_dtls::SrtpKeying>, now: Instant) {
-        let _ = (keying, now);
+    /// The peer is who signaling says it is: media and data may flow.
+    fn secured(&mut self, key: usize, keying: Option<SrtpKeying>, now: Instant) {
+        let transport = &mut self.transports[key];
+        if let Some(keying) = keying
+            && transport.install_keys(&keying).is_err()
+        {
+            return self.close(key, CloseReason::Internal, now);
+        }
         self.tell_state(key, TransportState::Connected);
+        self.begin_receiver_reports(key, now);
+        self.begin_channels(key, now);
+        self.ask_for_waiting_keyframes(key, now);
     }
-    fn handle_sctp(&mut self, key: usize, record: &[u8], now: Instant) {
-        let _ = (key, record, now);
+
+    /// Slots of a new subscriber were bound before it could receive: what the publisher sent since
+    /// its last keyframe is of no use to it.
+    fn ask_for_waiting_keyframes(&mut self, key: usize, now: Instant) {
+        for at in 0..self.transports[key].slots.len() {
+            let slot = &self.slots[self.transports[key].slots[at].1];
+            let track = slot.bound.as_ref().map(|bound| bound.track);
+            if let (Some(track), Some(layer)) = (track, slot.waits_for()) {
+                self.want_keyframe(track, layer, now);
+            }
+        }
+    }
+
+    /// Reception is reported once there are keys to do it and tracks to report on.
+    pub(crate) fn begin_receiver_reports(&mut self, key: usize, now: Instant) {
+        let transport = &mut self.transports[key];
+        if transport.secure.is_verified() && !transport.tracks.is_empty() {
+            transport.receiver_report_at.get_or_insert(now + FIRST_RECEIVER_REPORT);
+            self.arm_transport(key);
+        }
     }
 }

@@ -20,14 +20,13 @@ const MAX_EXTENSIONS: usize = 8;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) now: Instant,
-    pub(crate) ntp: NtpTime,
     abs_send_time: [u8; 3],
 }
 
 impl Turn {
     pub(crate) fn new(now: Instant, ntp: NtpTime) -> Self {
         let [_, abs_send_time @ ..] = ntp.abs_send_time().to_be_bytes();
-        Self { now, ntp, abs_send_time }
+        Self { now, abs_send_time }
     }
 }
 

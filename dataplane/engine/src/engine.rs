@@ -17,15 +17,21 @@ use slab::Slab;
 
 use crate::clock::WallClock;
 use crate::config::EngineConfig;
+use crate::envelope::routing::{self, RoutingTable};
 use crate::event::{CloseReason, Event};
-use crate::ids::{SlotId, TapId, TrackId, TransportId, WorkerId};
+use crate::forward::Routed;
+use crate::ids::{RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
+use crate::load::{Meter, MeterId};
 use crate::net::{Datagram, TransmitArena};
 use crate::output::Output;
-use crate::packet::SourcePacket;
+use crate::packet::{PacketPool, SourcePacket};
 use crate::ring::RingMessage;
+use crate::room_audio::RoomAudio;
 use crate::routes::{Routes, worker_of};
+use crate::slot::Slot;
 use crate::stun;
 use crate::timers::{TimerKey, Timers};
+use crate::track::Track;
 use crate::transport::Transport;
 
 /// Transports whose handshake goes on in one turn. Each may cost a millisecond of public-key
@@ -43,13 +49,26 @@ pub struct Engine {
     pub(crate) random: SmallRng,
     pub(crate) names: Names,
     pub(crate) transports: Slab<Transport>,
+    pub(crate) tracks: Slab<Track>,
+    pub(crate) slots: Slab<Slot>,
+    pub(crate) rooms: FxHashMap<RoomId, RoomAudio>,
+    pub(crate) members: RoutingTable,
+    pub(crate) meters: FxHashMap<MeterId, Meter>,
     pub(crate) routes: Routes,
     pub(crate) timers: Timers,
     /// Transports with handshake datagrams waiting.
     pub(crate) handshakes: VecDeque<usize>,
     pub(crate) out: Output,
-    /// For answers built in one call; empty between calls.
+    /// Packets taken in by this turn, not yet forwarded.
+    pub(crate) turn: Vec<Routed>,
+    pub(crate) pool: PacketPool,
+    /// Memory used within one call only.
     pub(crate) scratch: Vec<u8>,
+    pub(crate) missing: Vec<u16>,
+    pub(crate) data_targets: Vec<routing::Target>,
+    pub(crate) data_touched: Vec<usize>,
+    /// Transports for which forwarding panicked.
+    pub(crate) broken: Vec<usize>,
     /// Time of the latest call.
     pub(crate) now: Instant,
 }
@@ -75,11 +94,22 @@ impl Engine {
             random: SmallRng::seed_from_u64(config.seed),
             names: Names::default(),
             transports: Slab::new(),
+            tracks: Slab::new(),
+            slots: Slab::new(),
+            rooms: FxHashMap::default(),
+            members: RoutingTable::default(),
+            meters: FxHashMap::default(),
             routes: Routes::default(),
             timers: Timers::default(),
             handshakes: VecDeque::new(),
             out: Output::new(),
+            turn: Vec::new(),
+            pool: PacketPool::default(),
             scratch: Vec::new(),
+            missing: Vec::new(),
+            data_targets: Vec::new(),
+            data_touched: Vec::new(),
+            broken: Vec::new(),
             now: config.clock.instant,
         }
     }
@@ -94,6 +124,7 @@ impl Engine {
                 self.blame_sender(&tuple, now);
             }
         }
+        self.forward_turn(now);
     }
 
     /// Messages of another worker, in order.
@@ -105,8 +136,9 @@ impl Engine {
     ) {
         self.now = now;
         for message in messages {
-            self.take_ring_message(from, message);
+            self.take_ring_message(from, message, now);
         }
+        self.forward_turn(now);
     }
 
     /// Acts on passed deadlines; an early or extra call does nothing.
@@ -117,7 +149,8 @@ impl Engine {
                 TimerKey::Transport(key) => {
                     self.contained(key, now, |engine| engine.transport_timeout(key, now));
                 }
-                TimerKey::Track(_) | TimerKey::Room(_) => {}
+                TimerKey::Track(key) => self.track_timeout(key, now),
+                TimerKey::Room(room) => self.room_timeout(room, now),
             }
         }
         self.work_handshakes(HANDSHAKES_PER_TURN, now);

@@ -169,6 +169,8 @@ drop_reasons! {
     DtlsRejected => "dtls_rejected",
     /// SCTP packet that does not parse or does not fit the association.
     SctpRejected => "sctp_rejected",
+    /// Data message that is no envelope of its sender's dialect.
+    DataMalformed => "data_malformed",
     /// Data message larger than the limit.
     DataTooBig => "data_too_big",
     /// Data message to nobody, or from somebody who may not send.

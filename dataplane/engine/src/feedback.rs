@@ -2,14 +2,16 @@
 
 use std::time::Instant;
 
+use crate::command::Target;
 use crate::egress::{Turn, send_again};
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::ring::RingMessage;
-use crate::rtcp::{Compound, Nack, ReportBlock, Rtcp, SenderInfo, Twcc, Xr, XrBlock};
+use crate::rtcp::{
+    Compound, DlrrItem, Nack, ReportBlock, Rtcp, SenderInfo, Twcc, Xr, XrBlock, write_dlrr,
+};
 use crate::sender::SourceClock;
 use crate::slot::Slot;
-use crate::track::Track;
 use crate::transport::Transport;
 
 /// Packets of one compound that are looked at: more is no report but an attack.
@@ -71,7 +73,7 @@ impl Engine {
         let clock = SourceClock { ntp, rtp: info.rtp_timestamp, arrival: now };
         layer.clock = Some(clock);
         let (track_id, layer) = (track.id, binding.layer);
-        for worker in track.rings() {
+        for worker in track.readers.iter().filter_map(Target::worker) {
             self.out.ring(worker, RingMessage::SenderReport { track: track_id, layer, clock });
         }
     }
@@ -83,8 +85,7 @@ impl Engine {
         slot.stats.fraction_lost = block.fraction_lost;
         slot.stats.cumulative_lost = block.cumulative_lost;
         slot.stats.jitter = block.jitter;
-        let rtt =
-            slot.sent_reports.round_trip(block.last_sr, block.delay_since_last_sr, now);
+        let rtt = slot.sent_reports.round_trip(block.last_sr, block.delay_since_last_sr, now);
         if let Some(rtt) = rtt {
             self.transports[key].rtt.on_sample(rtt);
         }
@@ -134,11 +135,13 @@ impl Engine {
 
     fn on_extended_report(&mut self, key: usize, report: &Xr<'_>, now: Instant) {
         let transport = &mut self.transports[key];
+        let mut asked = None;
         for block in report.blocks() {
             match block {
+                // Answered at once, hence without delay; a second one adds nothing.
                 XrBlock::Rrtr(ntp) => {
-                    transport.reference_time.on_received(ntp.middle(), now);
-                    transport.reference_ssrc = report.sender_ssrc;
+                    let ssrc = report.sender_ssrc;
+                    asked = Some(DlrrItem { ssrc, last_rr: ntp.middle(), delay_since_last_rr: 0 });
                 }
                 XrBlock::Dlrr(item) => {
                     let sent = &transport.sent_references;
@@ -148,6 +151,15 @@ impl Engine {
                     }
                 }
             }
+        }
+        if let Some(item) = asked {
+            let mut answer = std::mem::take(&mut self.scratch);
+            answer.clear();
+            write_dlrr(&mut answer, transport.own_ssrc, &[item]);
+            if let Err(reason) = transport.send_rtcp(&mut self.out.arena, &answer) {
+                self.out.drops.count(reason);
+            }
+            self.scratch = answer;
         }
     }
 
@@ -177,15 +189,6 @@ impl Transport {
         let received = feedback.received().count() as u64;
         self.stats.transport_feedbacks += 1;
         self.stats.transport_cc_received += received;
-        self.stats.transport_cc_lost +=
-            u64::from(feedback.status_count).saturating_sub(received);
-    }
-}
-
-impl Track {
-    /// Other workers that get this track.
-    pub(crate) fn rings(&self) -> impl Iterator<Item = crate::ids::WorkerId> {
-        let workers: Vec<_> = self.readers.iter().filter_map(|reader| reader.worker()).collect();
-        workers.into_iter()
+        self.stats.transport_cc_lost += u64::from(feedback.status_count).saturating_sub(received);
     }
 }

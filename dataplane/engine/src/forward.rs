@@ -120,9 +120,9 @@ impl Engine {
                 continue;
             }
             let before = slot.current();
-            let outcome = slot.rewrite(packet, &track.layers, turn.now).and_then(|rewritten| {
-                send_media(arena, transport, slot, packet, &rewritten, turn)
-            });
+            let outcome = slot
+                .rewrite(packet, &track.layers, turn.now)
+                .and_then(|rewritten| send_media(arena, transport, slot, packet, &rewritten, turn));
             if let Err(reason) = outcome {
                 self.out.drops.count(reason);
             }

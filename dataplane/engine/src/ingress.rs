@@ -11,7 +11,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::codec::Codec;
 use crate::command::MediaKind;
 use crate::demux::{PacketKind, classify};
 use crate::engine::Engine;
@@ -20,9 +19,21 @@ use crate::event::Event;
 use crate::nack::Action;
 use crate::net::Tuple;
 use crate::packet::{PassThrough, SourcePacket};
-use crate::rtp::{ExtensionKind, ExtensionSpans, RtpView};
+use crate::rtp::{AudioLevel, ExtensionKind, ExtensionSpans, RtpView};
+use crate::timers::TimerKey;
 use crate::track::Placed;
 use crate::transport::Binding;
+
+/// A decrypted packet in its parts.
+#[derive(Clone, Copy)]
+struct Received<'a> {
+    view: &'a RtpView,
+    spans: &'a ExtensionSpans,
+    /// All of it.
+    data: &'a [u8],
+    /// Without padding, and for RTX without the original sequence number.
+    payload: &'a [u8],
+}
 
 /// Original sequence number in front of an RTX payload (RFC 4588, section 4).
 const OSN_LEN: usize = 2;
@@ -90,11 +101,12 @@ impl Engine {
             && let Some(number) = spans.transport_cc(data)
         {
             transport.arrivals.on_packet(number, now);
-            self.arm_feedback(key);
+            if let Some(at) = transport.arrivals.poll_timeout() {
+                self.timers.arm(TimerKey::Transport(key), &mut transport.wake, at);
+            }
         }
 
         // Layer.
-        let transport = &mut self.transports[key];
         let binding = match transport.bindings.get(view.ssrc) {
             Some(binding) => binding,
             None => {
@@ -103,91 +115,78 @@ impl Engine {
             }
         };
         let range = view.payload(data).map_err(|_| DropReason::RtpMalformed)?;
-        let payload = &data[range];
+        let packet = Received { view: &view, spans: &spans, data, payload: &data[range] };
         if binding.repair {
-            self.take_repaired(key, binding, &view, &spans, data, payload, now)
+            self.take_repaired(key, binding, packet, now)
         } else {
-            self.take_media(key, binding, &view, &spans, data, payload, now)
+            self.take_media(key, binding, &packet, now)
         }
     }
 
+    /// A packet on a layer's own SSRC.
+    fn take_media(
+        &mut self,
+        key: usize,
+        binding: Binding,
+        packet: &Received<'_>,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let track = &mut self.tracks[binding.track];
+        let payload_type = packet.view.payload_type;
+        let codec = track.codecs.iter().position(|codec| codec.payload_type == payload_type);
+        let codec = codec.ok_or(DropReason::RtpUnknownPayloadType)?;
+        let layer = &mut track.layers[usize::from(binding.layer)];
+        layer.use_codec(codec as u8, &track.codecs[codec]);
+        let placed = layer.place(packet.view.sequence, packet.view.timestamp, now)?;
+        match placed.action {
+            Action::Wait => {
+                if !placed.late && layer.misses_packets() {
+                    self.arm_track(binding.track);
+                }
+            }
+            Action::NackNow => self.arm_track(binding.track),
+            Action::RequestKeyframe => self.want_keyframe(binding.track, binding.layer, now),
+        }
+        self.take_in(key, binding, codec as u8, placed, packet, now)
+    }
+
     /// RTX: the packet it repairs takes its place as a late one.
-    #[expect(clippy::too_many_arguments, reason = "one step of one path; all of it is needed")]
     fn take_repaired(
         &mut self,
         key: usize,
         binding: Binding,
-        view: &RtpView,
-        spans: &ExtensionSpans,
-        data: &[u8],
-        payload: &[u8],
+        mut packet: Received<'_>,
         now: Instant,
     ) -> Result<(), DropReason> {
-        let Some((osn, payload)) = payload.split_first_chunk::<OSN_LEN>() else {
+        let Some((original, payload)) = packet.payload.split_first_chunk::<OSN_LEN>() else {
             // A probe with nothing in it; its arrival was recorded.
-            let probe = payload.is_empty();
+            let probe = packet.payload.is_empty();
             return Err(if probe { DropReason::PaddingOnly } else { DropReason::RtxMalformed });
         };
         if payload.is_empty() {
             return Err(DropReason::PaddingOnly);
         }
+        packet.payload = payload;
         let track = &mut self.tracks[binding.track];
-        let repairs = Some(view.payload_type);
+        let repairs = Some(packet.view.payload_type);
         let codec = track.codecs.iter().position(|codec| codec.rtx_payload_type == repairs);
         let codec = codec.ok_or(DropReason::RtpUnknownPayloadType)?;
         let layer = &mut track.layers[usize::from(binding.layer)];
-        if layer.codec.is_none() {
-            return Err(DropReason::TooOld);
-        }
-        let placed = layer.place_repaired(u16::from_be_bytes(*osn), now)?;
-        self.take_in(key, binding, codec as u8, view, placed, spans, data, payload, now)
+        let placed = layer.place_repaired(u16::from_be_bytes(*original), now)?;
+        self.take_in(key, binding, codec as u8, placed, &packet, now)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one step of one path; all of it is needed")]
-    fn take_media(
-        &mut self,
-        key: usize,
-        binding: Binding,
-        view: &RtpView,
-        spans: &ExtensionSpans,
-        data: &[u8],
-        payload: &[u8],
-        now: Instant,
-    ) -> Result<(), DropReason> {
-        let track = &mut self.tracks[binding.track];
-        let named = |codec: &crate::command::ReceiveCodec| codec.payload_type == view.payload_type;
-        let codec = track.codecs.iter().position(named);
-        let codec = codec.ok_or(DropReason::RtpUnknownPayloadType)?;
-        let layer = &mut track.layers[usize::from(binding.layer)];
-        // Without RTX a repeated packet would look like a replay.
-        let repairable = track.codecs[codec].rtx_payload_type.is_some();
-        layer.use_codec(codec as u8, &track.codecs[codec], repairable);
-        let placed = layer.place(view.sequence, view.timestamp, now)?;
-        match placed.action {
-            Action::Wait if !placed.late && layer.nack_is_waiting() => {
-                self.arm_track(binding.track);
-            }
-            Action::Wait => {}
-            Action::NackNow => self.arm_track_now(binding.track, now),
-            Action::RequestKeyframe => self.want_keyframe(binding.track, binding.layer, now),
-        }
-        self.take_in(key, binding, codec as u8, view, placed, spans, data, payload, now)
-    }
-
-    /// A packet that has its place: inspected, kept, and put on this turn's list.
-    #[expect(clippy::too_many_arguments, reason = "one step of one path; all of it is needed")]
+    /// A packet that has its place: inspected, with what subscribers get of its extensions.
     fn take_in(
         &mut self,
         key: usize,
         binding: Binding,
         codec_index: u8,
-        view: &RtpView,
         placed: Placed,
-        spans: &ExtensionSpans,
-        data: &[u8],
-        payload: &[u8],
+        packet: &Received<'_>,
         now: Instant,
     ) -> Result<(), DropReason> {
+        let Received { view, spans, data, payload } = *packet;
         let track = &mut self.tracks[binding.track];
         if track.muted {
             return Err(DropReason::NotAllowed);
@@ -197,10 +196,9 @@ impl Engine {
         let descriptor = spans.get(ExtensionKind::DependencyDescriptor, data);
         let frame = layer.inspect(codec, payload, descriptor, view.marker, &placed);
         let clock = &self.transports[key].publisher_clock;
-        let level = spans.audio_level(data);
-        let capture = spans.abs_capture_time(data).and_then(|time| {
-            Some((clock.to_ours(time.captured)?.0, time.clock_offset_q32))
-        });
+        let capture_time = spans
+            .abs_capture_time(data)
+            .and_then(|time| Some((clock.to_ours(time.captured)?.0, time.clock_offset_q32)));
         let fields = SourcePacket {
             track: track.id,
             layer: binding.layer,
@@ -213,13 +211,13 @@ impl Engine {
             arrival: now,
             frame,
             extensions: PassThrough {
-                audio_level: level.map(crate::rtp::AudioLevel::to_byte),
+                audio_level: spans.audio_level(data).map(AudioLevel::to_byte),
                 orientation: spans.video_orientation(data),
-                capture_time: capture,
+                capture_time,
             },
             payload: Vec::new(),
         };
-        self.publish(binding.track, fields, payload, codec, now)
+        self.publish(binding.track, fields, payload, now)
     }
 
     /// A packet of any source into cache and fan-out. Padding goes to the slots only, which leave
@@ -229,21 +227,29 @@ impl Engine {
         key: usize,
         fields: SourcePacket,
         payload: &[u8],
-        codec: Codec,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let packet = self.pool.share(fields, payload);
+        self.publish_shared(key, packet, now)
+    }
+
+    /// The same for a packet that came over a ring, and is shared already.
+    pub(crate) fn publish_shared(
+        &mut self,
+        key: usize,
+        packet: Arc<SourcePacket>,
         now: Instant,
     ) -> Result<(), DropReason> {
         let track = &mut self.tracks[key];
-        let index = fields.layer;
-        let layer = &mut track.layers[usize::from(index)];
+        let (index, padding, late) = (packet.layer, packet.payload.is_empty(), packet.late);
+        let layer = track.layers.get_mut(usize::from(index)).ok_or(DropReason::RtpUnknownSsrc)?;
         layer.stats.packets += 1;
-        layer.stats.bytes += payload.len() as u64;
-        let level = fields.extensions.audio_level;
-        let packet = self.pool.share(fields, payload);
-        if !payload.is_empty() {
+        layer.stats.bytes += packet.payload.len() as u64;
+        if !padding {
             layer.keep(Arc::clone(&packet), &mut self.pool)?;
         }
-        let started = !layer.live && !packet.late;
         layer.last_packet = Some(now);
+        let started = !layer.live && !late;
         if started {
             layer.live = true;
             if track.is_home() {
@@ -251,14 +257,14 @@ impl Engine {
                 self.out.events.push(Event::LayerStarted { track, layer: index, codec });
             }
         }
-        if self.tracks[key].kind == MediaKind::Audio {
-            self.hear(key, &packet, codec, level, now);
+        if track.kind == MediaKind::Audio {
+            self.hear(key, &packet, now);
         }
         self.turn.push((key, packet));
         if started {
             self.arm_track(key);
             self.retarget_slots(key, now);
         }
-        if payload.is_empty() { Err(DropReason::PaddingOnly) } else { Ok(()) }
+        if padding { Err(DropReason::PaddingOnly) } else { Ok(()) }
     }
 }

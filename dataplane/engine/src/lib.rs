@@ -4,8 +4,6 @@
 //! out, and `poll_timeout` says when to call `handle_timeout` next. [`Engine`] is all of it for one
 //! worker.
 #![forbid(unsafe_code)]
-// Until media goes through `Engine`, much of what it will use stands alone.
-#![allow(dead_code)]
 
 pub mod audio_level;
 pub mod bwe;
@@ -17,12 +15,16 @@ pub mod command;
 mod config;
 mod connect;
 mod control;
+pub mod data;
 pub mod demux;
+mod egress;
 mod engine;
 pub mod envelope;
 pub mod error;
 pub mod event;
 mod events;
+mod feedback;
+mod forward;
 mod ice;
 pub mod ids;
 mod ingress;
@@ -34,10 +36,13 @@ pub mod net;
 mod offset_map;
 mod output;
 pub mod packet;
+mod publish;
 pub mod receive_estimate;
 pub mod reception;
+mod reports;
 pub mod responder;
 pub mod ring;
+mod room_audio;
 mod routes;
 pub mod rtcp;
 pub mod rtp;
@@ -46,12 +51,16 @@ pub mod sctp;
 pub mod sender;
 pub mod seq_map;
 pub mod seq_num;
+mod slot;
 pub mod speakers;
 pub mod srtp;
+mod statistics;
 pub mod stats;
 pub mod stun;
+mod subscribe;
 mod timers;
 pub mod timestamps;
+mod track;
 mod transport;
 pub mod twcc;
 pub mod units;

@@ -1,12 +1,12 @@
 //! What workers of one process tell each other.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use crate::data::DataDelivery;
 use crate::ids::TrackId;
 use crate::net::Tuple;
 use crate::packet::SourcePacket;
-use crate::units::NtpTime;
+use crate::sender::SourceClock;
 
 /// One message from worker to worker; handed over by the I/O shell in order.
 #[derive(Clone, Debug)]
@@ -19,12 +19,8 @@ pub enum RingMessage {
         track: TrackId,
         /// Index into its layers.
         layer: u8,
-        /// As the publisher wrote it.
-        ntp: NtpTime,
-        /// The same moment on the layer's RTP clock.
-        rtp: u32,
-        /// When it reached the home worker.
-        arrival: Instant,
+        /// Both clocks, the wall clock moved to ours.
+        clock: SourceClock,
     },
     /// A subscriber over there needs a keyframe; the home worker throttles.
     Keyframe {
@@ -40,4 +36,6 @@ pub enum RingMessage {
         /// Proved, or forgotten.
         present: bool,
     },
+    /// A data message for members whose transports are over there.
+    Data(DataDelivery),
 }

@@ -29,6 +29,11 @@ impl Routes {
         self.by_addr.get(tuple).copied()
     }
 
+    /// Addresses in the table.
+    pub(crate) fn len(&self) -> usize {
+        self.by_addr.len()
+    }
+
     pub(crate) fn by_ufrag(&self, ufrag: &str) -> Option<usize> {
         self.by_ufrag.get(ufrag).copied()
     }

@@ -122,6 +122,13 @@ impl SeqTracker {
         SeqStatus::Suspect
     }
 
+    /// The number of the next packet of a source that loses none.
+    pub fn advance(&mut self) -> u64 {
+        let ext = self.highest.map_or(FIRST_CYCLE, |highest| highest + 1);
+        self.highest = Some(ext);
+        ext
+    }
+
     /// The next packet begins a new run whatever its number: another SSRC took over.
     pub fn begin_anew(&mut self) {
         self.anew = true;

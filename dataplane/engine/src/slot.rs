@@ -152,6 +152,11 @@ impl Slot {
         }
     }
 
+    /// RTP ticks per second.
+    pub(crate) fn clock_rate(&self) -> u32 {
+        self.clock_rate.max(1)
+    }
+
     pub(crate) fn current(&self) -> Option<u8> {
         self.current
     }
@@ -163,9 +168,8 @@ impl Slot {
     /// Payload types for each of the track's codecs, by format.
     fn payload_types(&self, codecs: &[ReceiveCodec]) -> Vec<Option<PayloadTypes>> {
         let find = |source: &ReceiveCodec| {
-            let same = |codec: &&SendCodec| {
-                codec.codec == source.codec && codec.format == source.format
-            };
+            let same =
+                |codec: &&SendCodec| codec.codec == source.codec && codec.format == source.format;
             self.codecs.iter().find(same).map(|codec| PayloadTypes {
                 media: codec.payload_type,
                 rtx: codec.rtx_payload_type.filter(|_| self.rtx_ssrc.is_some()),

@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::ids::RoomId;
+
 /// Who is to be woken: keys of the engine's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TimerKey {
     Transport(usize),
     Track(usize),
-    Room(u64),
+    Room(RoomId),
 }
 
 /// When its owner will be woken.

@@ -2,7 +2,7 @@
 
 mod layer;
 
-pub(crate) use layer::{Layer, LayerStats};
+pub(crate) use layer::{Layer, Placed};
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::codec::Codec;
 use crate::command::{AddTrack, MediaKind, ReceiveCodec, Target};
 use crate::ids::{RoomId, TrackId, WorkerId};
 use crate::load::Generator;
+use crate::nack::NackGenerator;
 use crate::rtp::ShortName;
 use crate::timers::{Wake, earliest};
 
@@ -133,7 +134,7 @@ impl Track {
         self.layers.iter().fold(generated, |soonest, layer| {
             let stop = layer.last_packet.filter(|_| layer.live);
             let wanted = layer.keyframe.poll_timeout(rtt);
-            let repair = layer.nack.as_ref().and_then(|nack| nack.poll_timeout());
+            let repair = layer.nack.as_ref().and_then(NackGenerator::poll_timeout);
             let stop = stop.map(|last| last + self.stopped_after());
             earliest(soonest, earliest(stop, earliest(wanted, repair)))
         })

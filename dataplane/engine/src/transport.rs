@@ -1,27 +1,59 @@
 //! One ICE + DTLS + SRTP + SCTP association with a peer: its parts, and what they add up to.
 //!
-//! `connect.rs` brings it up, `ingress.rs` and `egress.rs` use it, `close.rs` ends it.
+//! `connect.rs` brings it up, `ingress.rs` and `feedback.rs` take in what comes, `egress.rs` and
+//! `reports.rs` send, `data.rs` has its channels, `close.rs` ends it.
 
 mod agent;
+mod channels;
+mod receive;
 mod secure;
 
 pub(crate) use agent::Agent;
+pub(crate) use channels::{ChannelNews, Channels};
+pub(crate) use receive::{Binding, Bindings};
 pub(crate) use secure::{Secure, SecureEvent};
 
+use std::collections::HashSet;
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use airside_dtls::SrtpKeying;
+
 use crate::command::{AddTransport, Role, SetRemote};
+use crate::error::DropReason;
 use crate::event::TransportState;
 use crate::ids::{RoomId, TransportId};
-use crate::net::Tuple;
+use crate::net::{TransmitArena, Tuple};
+use crate::receive_estimate::ReceiveEstimate;
+use crate::responder::RepairBudget;
 use crate::rtp::ExtensionMap;
+use crate::rtt::{Rtt, SentReports};
+use crate::sender::PublisherClock;
+use crate::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 use crate::timers::{Wake, earliest};
+use crate::twcc::Recorder;
 
 /// From the first valid check to a finished handshake. JVB waits as long.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// What passed one transport.
+#[derive(Debug, Default)]
+pub(crate) struct TransportStats {
+    pub(crate) packets_received: u64,
+    pub(crate) bytes_received: u64,
+    pub(crate) packets_sent: u64,
+    pub(crate) bytes_sent: u64,
+    /// Transport-wide feedback of the peer: messages, and our packets by what became of them.
+    pub(crate) transport_feedbacks: u64,
+    pub(crate) transport_cc_received: u64,
+    pub(crate) transport_cc_lost: u64,
+    /// The peer's own estimate of what reaches it.
+    pub(crate) remb_bps: Option<u64>,
+    pub(crate) data_messages_received: u64,
+    pub(crate) data_messages_sent: u64,
+}
+
 /// State of one association.
-#[derive(Debug)]
 pub(crate) struct Transport {
     pub(crate) id: TransportId,
     pub(crate) room: RoomId,
@@ -32,15 +64,65 @@ pub(crate) struct Transport {
     pub(crate) tuple: Option<Tuple>,
     /// When the handshake must be done; set by the first valid check.
     pub(crate) handshake_deadline: Option<Instant>,
+    pub(crate) srtp_in: Option<SrtpReceiver>,
+    pub(crate) srtp_out: Option<SrtpSender>,
+    pub(crate) channels: Option<Box<Channels>>,
+
+    /// Extensions agreed on, both ways.
     pub(crate) extensions: ExtensionMap,
+    /// The peer wants transport-wide feedback about what it sends.
     pub(crate) transport_cc: bool,
+    /// The peer wants REMB instead.
     pub(crate) remb: bool,
+    /// Data channels were agreed on.
+    pub(crate) data: bool,
+
+    /// Tracks it publishes, by key.
+    pub(crate) tracks: Vec<usize>,
+    pub(crate) bindings: Bindings,
+    pub(crate) publisher_clock: PublisherClock,
+    pub(crate) arrivals: Recorder,
+    pub(crate) estimate: ReceiveEstimate,
+    /// Bytes received at the last REMB, and when.
+    pub(crate) remb_base: (u64, Instant),
+
+    /// Its outgoing sections: SSRC and key.
+    pub(crate) slots: Vec<(u32, usize)>,
+    /// Every SSRC it ever sent by: none may come back and use its numbers again.
+    pub(crate) used_ssrcs: HashSet<u32>,
+    /// Number of the next packet that carries a transport-wide one; the bandwidth estimate will
+    /// keep what was sent by it.
+    pub(crate) next_transport_cc: u16,
+    pub(crate) repair: RepairBudget,
+    pub(crate) rtt: Rtt,
+    /// Our receiver reference times, to be answered by the peer.
+    pub(crate) sent_references: SentReports,
+    /// Under which SSRC we send reports and feedback.
+    pub(crate) own_ssrc: u32,
+    /// When the first slot wants a sender report.
+    report_at: Option<Instant>,
+    /// When reception of the peer's tracks is reported next.
+    pub(crate) receiver_report_at: Option<Instant>,
+
     pub(crate) wake: Wake,
     /// What was told last.
     pub(crate) told: Option<TransportState>,
+    pub(crate) stats: TransportStats,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("id", &self.id)
+            .field("role", &self.role)
+            .field("tuple", &self.tuple)
+            .field("told", &self.told)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Transport {
+    /// `seed` decides about SSRC and tie-breakers.
     pub(crate) fn new(spec: &AddTransport, seed: u64, now: Instant) -> Self {
         Self {
             id: spec.transport,
@@ -50,11 +132,31 @@ impl Transport {
             secure: Secure::new(spec.role),
             tuple: None,
             handshake_deadline: None,
+            srtp_in: None,
+            srtp_out: None,
+            channels: None,
             extensions: ExtensionMap::new(),
             transport_cc: false,
             remb: false,
+            data: false,
+            tracks: Vec::new(),
+            bindings: Bindings::default(),
+            publisher_clock: PublisherClock::default(),
+            arrivals: Recorder::new(now),
+            estimate: ReceiveEstimate::new(now),
+            remb_base: (0, now),
+            slots: Vec::new(),
+            used_ssrcs: HashSet::new(),
+            next_transport_cc: 1,
+            repair: RepairBudget::new(now),
+            rtt: Rtt::default(),
+            sent_references: SentReports::default(),
+            own_ssrc: (seed >> 32) as u32 | 1,
+            report_at: None,
+            receiver_report_at: None,
             wake: Wake::default(),
             told: None,
+            stats: TransportStats::default(),
         }
     }
 
@@ -67,11 +169,72 @@ impl Transport {
         self.extensions = extensions;
         self.transport_cc = remote.transport_cc;
         self.remb = remote.remb;
+        self.data = remote.data;
+    }
+
+    /// Keys for media, from the verified handshake: we send by our half, the peer by its own.
+    pub(crate) fn install_keys(&mut self, keying: &SrtpKeying) -> Result<(), SrtpError> {
+        let (ours, theirs) = match self.role {
+            Role::Server => (keying.server(), keying.client()),
+            Role::Client => (keying.client(), keying.server()),
+        };
+        self.srtp_out = Some(SrtpSender::new(keying.profile(), ours.0, ours.1)?);
+        self.srtp_in = Some(SrtpReceiver::new(keying.profile(), theirs.0, theirs.1)?);
+        Ok(())
+    }
+
+    /// A packet that only the peer can have made came by this path.
+    #[inline]
+    pub(crate) fn on_authenticated(&mut self, tuple: Tuple, len: usize, now: Instant) {
+        self.stats.packets_received += 1;
+        self.stats.bytes_received += len as u64;
+        if let Some(selected) = self.agent.on_media(tuple, now) {
+            self.tuple = Some(selected);
+        }
+    }
+
+    /// Encrypts and sends a compound; nothing is sent for an empty one.
+    ///
+    /// # Errors
+    /// No keys or no path yet.
+    pub(crate) fn send_rtcp(
+        &mut self,
+        arena: &mut TransmitArena,
+        compound: &[u8],
+    ) -> Result<(), DropReason> {
+        if compound.is_empty() {
+            return Ok(());
+        }
+        let tuple = self.tuple.ok_or(DropReason::NoRoute)?;
+        let srtp = self.srtp_out.as_mut().ok_or(DropReason::SrtpNoContext)?;
+        let space = arena.space();
+        space.get_mut(..compound.len()).ok_or(DropReason::TooBig)?.copy_from_slice(compound);
+        let len = srtp.protect_rtcp(space, compound.len())?;
+        arena.commit(tuple, len);
+        self.stats.packets_sent += 1;
+        self.stats.bytes_sent += len as u64;
+        Ok(())
+    }
+
+    /// Sends a sender report by then.
+    pub(crate) fn report_by(&mut self, at: Instant) {
+        self.report_at = earliest(self.report_at, Some(at));
+    }
+
+    /// Whether sender reports are due; the caller sets the next time.
+    pub(crate) fn take_report_due(&mut self, now: Instant) -> bool {
+        self.report_at.take_if(|at| *at <= now).is_some()
     }
 
     /// When any part wants to be woken.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let connecting = earliest(self.secure.poll_timeout(), self.handshake_deadline);
-        earliest(self.agent.poll_timeout(), connecting)
+        let reports = earliest(self.report_at, self.receiver_report_at);
+        let feedback = self.arrivals.poll_timeout().filter(|_| self.transport_cc);
+        let channels = self.channels.as_ref().and_then(|channels| channels.poll_timeout());
+        earliest(
+            earliest(self.agent.poll_timeout(), connecting),
+            earliest(earliest(reports, feedback), channels),
+        )
     }
 }

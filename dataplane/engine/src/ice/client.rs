@@ -88,10 +88,6 @@ impl Client {
         }
     }
 
-    pub(crate) fn state(&self) -> IceState {
-        self.state
-    }
-
     pub(crate) fn paths(&self) -> &Paths {
         &self.paths
     }

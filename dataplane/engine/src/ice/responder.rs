@@ -63,6 +63,7 @@ impl Responder {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn state(&self) -> IceState {
         self.state
     }

@@ -22,8 +22,6 @@ pub(crate) struct Rewritten {
     pub(crate) prefix: Prefix,
     /// Video orientation to send.
     pub(crate) orientation: Option<u8>,
-    /// Forwarding of a source starts here.
-    pub(crate) switched: bool,
 }
 
 /// A packet that is sent again, by RTX (RFC 4588).
@@ -111,7 +109,6 @@ impl Slot {
             fields: self.fields(index, timestamp, packet.marker, types.media),
             prefix,
             orientation: packet.extensions.orientation,
-            switched: false,
         })
     }
 
@@ -161,7 +158,6 @@ impl Slot {
             fields: self.fields(index, timestamp, marker, types.media),
             prefix,
             orientation,
-            switched: true,
         })
     }
 

@@ -55,8 +55,7 @@ impl Slot {
         let Some(current) = self.current else { return };
         let dead = track.layers.get(usize::from(current)).is_none_or(|layer| !layer.live);
         if dead && self.target != Some(current) {
-            self.last_clock =
-                track.layers.get(usize::from(current)).and_then(|layer| layer.clock);
+            self.last_clock = track.layers.get(usize::from(current)).and_then(|layer| layer.clock);
             self.stop(Situation::Rebound);
         }
     }

@@ -6,12 +6,12 @@ use std::time::Instant;
 use crate::cache::{
     AUDIO_PACKETS, Cache, Inserted, LOW_LAYER_PACKETS, MIDDLE_LAYER_PACKETS, TOP_LAYER_PACKETS,
 };
-use crate::codec::{Codec, Inspector, Keyframe};
+use crate::codec::{Codec, FrameInfo, Inspector, Keyframe};
 use crate::command::{LayerSpec, MediaKind, ReceiveCodec};
 use crate::error::DropReason;
 use crate::keyframe::KeyframeRequester;
 use crate::nack::{Action, NackGenerator};
-use crate::packet::SourcePacket;
+use crate::packet::{PacketPool, SourcePacket};
 use crate::reception::Reception;
 use crate::rtp::ShortName;
 use crate::sender::SourceClock;
@@ -71,12 +71,7 @@ pub(crate) struct Placed {
 
 impl Layer {
     /// `from_top`: how many layers are above this one.
-    pub(crate) fn new(
-        spec: &LayerSpec,
-        kind: MediaKind,
-        from_top: usize,
-        clock_rate: u32,
-    ) -> Self {
+    pub(crate) fn new(spec: &LayerSpec, kind: MediaKind, from_top: usize, clock_rate: u32) -> Self {
         let cached = match (kind, from_top) {
             (MediaKind::Audio, _) => AUDIO_PACKETS,
             (MediaKind::Video, 0) => TOP_LAYER_PACKETS,
@@ -127,8 +122,8 @@ impl Layer {
         }
     }
 
-    /// Follows the payload type: codec, whether repair is asked for.
-    pub(crate) fn use_codec(&mut self, index: u8, codec: &ReceiveCodec, repair: bool) {
+    /// Follows the payload type: codec, and whether repair is asked for.
+    pub(crate) fn use_codec(&mut self, index: u8, codec: &ReceiveCodec) {
         if self.codec == Some(index) {
             return;
         }
@@ -136,7 +131,12 @@ impl Layer {
         self.inspector = Some(Inspector::new(codec.codec));
         let video = codec.codec.is_video();
         let generator = if video { NackGenerator::video } else { NackGenerator::audio };
-        self.nack = (repair && codec.nack).then(generator);
+        self.nack = codec.nack.then(generator);
+    }
+
+    /// Something is missing, and will be asked for.
+    pub(crate) fn misses_packets(&self) -> bool {
+        self.nack.as_ref().is_some_and(|nack| nack.poll_timeout().is_some())
     }
 
     /// A packet on the media SSRC.
@@ -169,6 +169,14 @@ impl Layer {
         Ok(Placed { restart, ..placed })
     }
 
+    /// The next packet of a source on this machine: none is ever lost.
+    pub(crate) fn place_next(&mut self, timestamp: u32, now: Instant) -> Placed {
+        let ext_seq = self.seq.advance();
+        self.reception.on_packet(ext_seq, timestamp, now);
+        let restart = std::mem::take(&mut self.restart_next);
+        Placed { ext_seq, late: false, restart, action: Action::Wait }
+    }
+
     /// A packet that came again by RTX, under its original number.
     pub(crate) fn place_repaired(
         &mut self,
@@ -197,7 +205,7 @@ impl Layer {
         descriptor: Option<&[u8]>,
         marker: bool,
         placed: &Placed,
-    ) -> crate::codec::FrameInfo {
+    ) -> FrameInfo {
         let inspector = self.inspector.get_or_insert_with(|| Inspector::new(codec));
         let frame = inspector.inspect(payload, descriptor, marker, !placed.late);
         if frame.keyframe == Keyframe::Yes && codec.is_video() {
@@ -213,8 +221,16 @@ impl Layer {
     }
 
     /// Keeps a packet for retransmission; tells duplicates.
-    pub(crate) fn keep(&mut self, packet: Arc<SourcePacket>) -> Result<(), DropReason> {
-        match self.cache.insert(packet.ext_seq, packet) {
+    pub(crate) fn keep(
+        &mut self,
+        packet: Arc<SourcePacket>,
+        pool: &mut PacketPool,
+    ) -> Result<(), DropReason> {
+        let (inserted, left) = self.cache.exchange(packet.ext_seq, packet);
+        if let Some(left) = left {
+            pool.give(left);
+        }
+        match inserted {
             Inserted::New => Ok(()),
             Inserted::Duplicate => Err(DropReason::Duplicate),
             Inserted::TooOld => Err(DropReason::TooOld),

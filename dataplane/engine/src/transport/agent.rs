@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::{AddTransport, IceCredentials, Role};
-use crate::ice::{Client, IceState, Responder};
+use crate::ice::{Client, Responder};
 use crate::net::Tuple;
 
 /// Lite responder or full client.
@@ -19,13 +19,6 @@ impl Agent {
         match spec.role {
             Role::Server => Self::Responder(Responder::new(local, now)),
             Role::Client => Self::Client(Box::new(Client::new(local, spec.socket, seed, now))),
-        }
-    }
-
-    pub(crate) fn state(&self) -> IceState {
-        match self {
-            Self::Responder(agent) => agent.state(),
-            Self::Client(agent) => agent.state(),
         }
     }
 

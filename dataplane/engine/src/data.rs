@@ -1,0 +1,213 @@
+//! Data messages: in over one transport's channels, out over those of everybody they are for.
+//!
+//! A message crosses to another worker once, written already in each dialect its receivers there
+//! want. Nothing is kept here: what a receiver has not read waits in its own bounded association.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::command::{DataDialect, SendData};
+use crate::engine::Engine;
+use crate::envelope::routing::Target;
+use crate::envelope::{self, DataMessage, MAX_TOPIC_LEN};
+use crate::error::DropReason;
+use crate::event::{CloseReason, Event};
+use crate::ids::{TransportId, WorkerId};
+use crate::ring::RingMessage;
+use crate::transport::{ChannelNews, Channels};
+
+/// One message on its way, written for the receivers of one dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataDelivery {
+    /// Over the channel that loses nothing.
+    pub reliable: bool,
+    /// The envelope.
+    pub bytes: Bytes,
+    /// Who gets it; all on one worker.
+    pub transports: Arc<[TransportId]>,
+}
+
+impl Engine {
+    /// One record of the verified peer.
+    pub(crate) fn handle_sctp(&mut self, key: usize, record: &[u8], now: Instant) {
+        let transport = &mut self.transports[key];
+        if !transport.data {
+            self.out.drops.count(DropReason::SctpRejected);
+            return;
+        }
+        let role = transport.role;
+        let channels = transport.channels.get_or_insert_with(|| Box::new(Channels::new(role, now)));
+        let rejected = channels.rejected();
+        channels.handle_packet(record, now);
+        let rejected = channels.rejected() - rejected;
+        (0..rejected).for_each(|_| self.out.drops.count(DropReason::SctpRejected));
+        self.after_channels(key, now);
+    }
+
+    /// Starts the association, once keys and agreement are there: a client speaks first.
+    pub(crate) fn begin_channels(&mut self, key: usize, now: Instant) {
+        let transport = &mut self.transports[key];
+        if transport.data && transport.secure.is_verified() && transport.channels.is_none() {
+            transport.channels = Some(Box::new(Channels::new(transport.role, now)));
+            self.after_channels(key, now);
+        }
+    }
+
+    /// Sends what SCTP wants sent and acts on what came.
+    pub(crate) fn after_channels(&mut self, key: usize, now: Instant) {
+        loop {
+            self.flush_channels(key);
+            let Some(transport) = self.transports.get_mut(key) else { return };
+            let Some(channels) = &mut transport.channels else { break };
+            let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
+            match channels.poll_news(dialect) {
+                None => break,
+                Some(ChannelNews::Ready) => {
+                    self.out.events.push(Event::DataReady { transport: transport.id });
+                }
+                Some(ChannelNews::Message { reliable, data }) => {
+                    transport.stats.data_messages_received += 1;
+                    let sender = transport.id;
+                    if let Err(reason) = self.route_message(sender, dialect, reliable, &data, now) {
+                        self.out.drops.count(reason);
+                    }
+                }
+                Some(ChannelNews::Stalled) => {
+                    return self.close(key, CloseReason::DataBackpressure, now);
+                }
+                Some(ChannelNews::Lost) => transport.channels = None,
+            }
+        }
+        self.arm_transport(key);
+    }
+
+    /// SCTP packets into DTLS records, records into datagrams.
+    fn flush_channels(&mut self, key: usize) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(channels) = &mut transport.channels else { return };
+        while let Some(packet) = channels.poll_transmit() {
+            transport.secure.send(&packet);
+            while let Some(datagram) = transport.secure.poll_transmit() {
+                self.out.send(transport.tuple, &datagram);
+            }
+        }
+    }
+
+    /// A message of a peer to everybody it is for.
+    fn route_message(
+        &mut self,
+        sender: TransportId,
+        dialect: DataDialect,
+        reliable: bool,
+        data: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let message =
+            envelope::decode(dialect, reliable, data).map_err(|_| DropReason::DataMalformed)?;
+        let mut targets = std::mem::take(&mut self.data_targets);
+        let routed = self.members.route(sender, &message, now, &mut targets);
+        let outcome = match routed {
+            Err(refused) => Err(refused.into()),
+            Ok(routed) if routed.to_server => {
+                self.out.events.push(Event::Data {
+                    transport: sender,
+                    topic: message.topic.to_owned(),
+                    payload: message.payload.to_vec(),
+                });
+                Ok(())
+            }
+            Ok(routed) => {
+                let sender = routed.sender.to_owned();
+                let stamped = DataMessage {
+                    sequence: routed.sequence,
+                    sender: &sender,
+                    destinations: Vec::new(),
+                    ..message
+                };
+                self.deliver(&stamped, &targets, now)
+            }
+        };
+        self.data_targets = targets;
+        outcome
+    }
+
+    /// A message of the server to this worker's members.
+    pub(crate) fn send_data(&mut self, data: &SendData, now: Instant) {
+        if data.topic.len() > MAX_TOPIC_LEN {
+            return self.out.events.failed("SendData", data.room.0, "topic is too long");
+        }
+        let mut targets = std::mem::take(&mut self.data_targets);
+        self.members.route_from_server(data.room, &data.destinations, self.worker, &mut targets);
+        let message = DataMessage {
+            reliable: data.reliable,
+            sequence: 0,
+            sender: &data.sender,
+            destinations: Vec::new(),
+            topic: &data.topic,
+            payload: &data.payload,
+        };
+        if let Err(reason) = self.deliver(&message, &targets, now) {
+            self.out.drops.count(reason);
+        }
+        self.data_targets = targets;
+    }
+
+    /// Writes the message once per dialect and hands it to each worker once.
+    fn deliver(
+        &mut self,
+        message: &DataMessage<'_>,
+        targets: &[Target],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        const DIALECTS: [DataDialect; 1] = [DataDialect::Native];
+        for dialect in DIALECTS {
+            let of_dialect = || targets.iter().filter(|target| target.dialect == dialect);
+            if of_dialect().next().is_none() {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            envelope::encode(dialect, message, &mut bytes).map_err(|_| DropReason::DataTooBig)?;
+            let bytes = Bytes::from(bytes);
+            for worker in (0..self.worker_count).map(WorkerId) {
+                let transports: Arc<[TransportId]> = of_dialect()
+                    .filter(|target| target.worker == worker)
+                    .map(|target| target.transport)
+                    .collect();
+                if transports.is_empty() {
+                    continue;
+                }
+                let delivery =
+                    DataDelivery { reliable: message.reliable, bytes: bytes.clone(), transports };
+                if worker == self.worker {
+                    self.hand_out(&delivery, now);
+                } else {
+                    self.out.ring(worker, RingMessage::Data(delivery));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues one message for transports of this worker. A slow reader loses lossy messages; one
+    /// that stays slow on the reliable channel is cut off by its association's own limit.
+    pub(crate) fn hand_out(&mut self, delivery: &DataDelivery, now: Instant) {
+        for id in delivery.transports.iter() {
+            let Some(key) = self.names.transports.get(id).copied() else { continue };
+            let transport = &mut self.transports[key];
+            let sent = match &mut transport.channels {
+                Some(channels) => channels.send(delivery.reliable, &delivery.bytes, now),
+                None => Err(DropReason::DataNotRoutable),
+            };
+            match sent {
+                Ok(()) => transport.stats.data_messages_sent += 1,
+                Err(reason) => self.out.drops.count(reason),
+            }
+            self.data_touched.push(key);
+        }
+        while let Some(key) = self.data_touched.pop() {
+            self.contained(key, now, |engine| engine.after_channels(key, now));
+        }
+    }
+}

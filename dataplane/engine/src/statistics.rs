@@ -1,0 +1,128 @@
+//! One worker's figures, row by row from its tables.
+
+use std::time::Instant;
+
+use crate::engine::Engine;
+use crate::error::DropReason;
+use crate::event::Event;
+use crate::stats::{StatsColumns, TableBuilder};
+
+/// Stands for "no such thing" in a column of ids or indices.
+const NONE: u64 = u64::MAX;
+
+impl Engine {
+    pub(crate) fn read_stats(&mut self, token: u64, now: Instant) {
+        let columns = Box::new(self.stats(now));
+        self.out.events.push(Event::Stats { token, columns });
+    }
+
+    /// All figures of this worker since it began.
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> StatsColumns {
+        let mut columns = StatsColumns::new(self.worker);
+        columns.tables = vec![
+            self.worker_table(),
+            self.out.drops.table(),
+            self.transport_table(),
+            self.layer_table(now),
+            self.slot_table(),
+        ];
+        columns
+    }
+
+    /// How often a packet was dropped for this reason.
+    #[must_use]
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.out.drops.get(reason)
+    }
+
+    fn worker_table(&self) -> crate::stats::Table {
+        let mut table = TableBuilder::new("worker");
+        table
+            .row()
+            .count("transports", self.transports.len() as u64)
+            .count("tracks", self.tracks.len() as u64)
+            .count("slots", self.slots.len() as u64)
+            .count("handshakes_waiting", self.handshakes.len() as u64)
+            .count("addresses", self.routes.len() as u64);
+        table.finish()
+    }
+
+    fn transport_table(&self) -> crate::stats::Table {
+        let mut table = TableBuilder::new("transports");
+        for (_, transport) in &self.transports {
+            let stats = &transport.stats;
+            let rtt = transport.rtt.measured().map(|rtt| rtt.as_secs_f64());
+            table
+                .row()
+                .count("transport", transport.id.0)
+                .count("room", transport.room.0)
+                .count("connected", transport.secure.is_verified().into())
+                .count("packets_received", stats.packets_received)
+                .count("bytes_received", stats.bytes_received)
+                .count("packets_sent", stats.packets_sent)
+                .count("bytes_sent", stats.bytes_sent)
+                .count("transport_feedbacks", stats.transport_feedbacks)
+                .count("transport_cc_received", stats.transport_cc_received)
+                .count("transport_cc_lost", stats.transport_cc_lost)
+                .count("data_messages_received", stats.data_messages_received)
+                .count("data_messages_sent", stats.data_messages_sent)
+                .measure("remb_bps", stats.remb_bps.map(|bps| bps as f64))
+                .measure("rtt_s", rtt);
+        }
+        table.finish()
+    }
+
+    fn layer_table(&self, now: Instant) -> crate::stats::Table {
+        let mut table = TableBuilder::new("layers");
+        for (_, track) in &self.tracks {
+            for (index, layer) in track.layers.iter().enumerate() {
+                let stats = &layer.stats;
+                let jitter = f64::from(layer.reception.jitter());
+                let rate = track.codecs.first().map_or(90_000, |codec| codec.clock_rate);
+                table
+                    .row()
+                    .count("track", track.id.0)
+                    .count("layer", index as u64)
+                    .count("live", u64::from(layer.live))
+                    .count("packets", stats.packets)
+                    .count("bytes", stats.bytes)
+                    .count("keyframes", stats.keyframes)
+                    .count("keyframe_requests", stats.keyframe_requests)
+                    .count("nacks_sent", stats.nacks_sent)
+                    .count("repaired", stats.repaired)
+                    .count("lost", layer.reception.lost().max(0).unsigned_abs())
+                    .count("height_px", layer.height_px.into())
+                    .count("keyframe_ignored", layer.keyframe.is_ignored(now).into())
+                    .measure("jitter_s", Some(jitter / f64::from(rate.max(1))));
+            }
+        }
+        table.finish()
+    }
+
+    fn slot_table(&self) -> crate::stats::Table {
+        let mut table = TableBuilder::new("slots");
+        for (_, slot) in &self.slots {
+            let stats = &slot.stats;
+            let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
+            let transport = self.transports.get(slot.transport);
+            table
+                .row()
+                .count("slot", slot.id.0)
+                .count("transport", transport.map_or(NONE, |transport| transport.id.0))
+                .count("track", track.map_or(NONE, |track| track.id.0))
+                .count("layer", slot.current().map_or(NONE, u64::from))
+                .count("target_layer", slot.target().map_or(NONE, u64::from))
+                .count("packets", stats.packets)
+                .count("bytes", stats.bytes)
+                .count("nacked", stats.nacked)
+                .count("resent", stats.resent)
+                .count("keyframe_requests", stats.keyframe_requests)
+                .count("switches", stats.switches)
+                .count("lost", stats.cumulative_lost.max(0).unsigned_abs().into())
+                .measure("fraction_lost", Some(f64::from(stats.fraction_lost) / 256.0))
+                .measure("jitter_s", Some(f64::from(stats.jitter) / f64::from(slot.clock_rate())));
+        }
+        table.finish()
+    }
+}

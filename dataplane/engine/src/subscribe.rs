@@ -1,0 +1,120 @@
+//! Slots: how they are agreed, which track they carry, how they go.
+
+use std::time::Instant;
+
+use rand::Rng;
+
+use crate::command::{AddSlot, Wish};
+use crate::engine::Engine;
+use crate::event::Event;
+use crate::forward::retarget;
+use crate::ids::{SlotId, TrackId};
+use crate::slot::Slot;
+use crate::track::Fanout;
+
+impl Engine {
+    pub(crate) fn add_slot(&mut self, spec: AddSlot) {
+        const COMMAND: &str = "AddSlot";
+        let id = spec.slot;
+        if self.names.slots.contains_key(&id) {
+            return;
+        }
+        let Some(transport_key) = self.transport_named(spec.transport, COMMAND) else { return };
+        let transport = &mut self.transports[transport_key];
+        // Numbers of an SSRC may not begin anew under the same keys (RFC 7714, section 9.2).
+        let ssrcs: Vec<u32> = [Some(spec.ssrc), spec.rtx_ssrc].into_iter().flatten().collect();
+        if ssrcs.iter().any(|ssrc| transport.used_ssrcs.contains(ssrc)) {
+            return self.out.events.failed(COMMAND, id.0, "ssrc was used before");
+        }
+        transport.used_ssrcs.extend(ssrcs);
+        let ssrc = spec.ssrc;
+        let key = self.slots.insert(Slot::new(spec, transport_key, self.random.next_u64()));
+        transport.slots.push((ssrc, key));
+        self.names.slots.insert(id, key);
+    }
+
+    pub(crate) fn remove_slot(&mut self, id: SlotId) {
+        if let Some(key) = self.names.slots.get(&id).copied() {
+            self.drop_slot(key);
+        }
+    }
+
+    /// Forgets a slot, wherever it is known.
+    pub(crate) fn drop_slot(&mut self, key: usize) {
+        self.leave_track(key);
+        let Some(slot) = self.slots.try_remove(key) else { return };
+        self.names.slots.remove(&slot.id);
+        if let Some(transport) = self.transports.get_mut(slot.transport) {
+            transport.slots.retain(|(_, own)| *own != key);
+        }
+    }
+
+    pub(crate) fn subscribe(&mut self, id: SlotId, track: TrackId, wish: Wish, now: Instant) {
+        const COMMAND: &str = "Subscribe";
+        let Some(key) = self.slot_named(id, COMMAND) else { return };
+        let Some(track_key) = self.names.tracks.get(&track).copied() else {
+            return self.out.events.failed(COMMAND, id.0, "no such track");
+        };
+        let bound = self.slots[key].bound.as_ref().map(|bound| bound.track);
+        if bound != Some(track_key) {
+            self.leave_track(key);
+        }
+        if !self.slots[key].bind(track_key, &self.tracks[track_key], wish) {
+            return self.out.events.failed(COMMAND, id.0, "no common codec");
+        }
+        if bound != Some(track_key) {
+            self.tracks[track_key].fanout.push(Fanout { slot: key, layers: 0 });
+        }
+        self.retarget_slot(key, now);
+    }
+
+    pub(crate) fn update_subscription(&mut self, id: SlotId, wish: Wish, now: Instant) {
+        let Some(key) = self.slot_named(id, "UpdateSubscription") else { return };
+        if let Some(bound) = &mut self.slots[key].bound {
+            bound.wish = wish;
+            self.retarget_slot(key, now);
+        }
+    }
+
+    pub(crate) fn unsubscribe(&mut self, id: SlotId) {
+        if let Some(key) = self.names.slots.get(&id).copied() {
+            self.leave_track(key);
+        }
+    }
+
+    /// Ends what binding began; the slot keeps its numbers.
+    fn leave_track(&mut self, key: usize) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        let forwarded = slot.current().is_some();
+        let Some(track) = slot.unbind() else { return };
+        if forwarded {
+            self.out.events.push(Event::SlotLayer { slot: slot.id, layer: None });
+        }
+        if let Some(track) = self.tracks.get_mut(track) {
+            track.fanout.retain(|entry| entry.slot != key);
+        }
+    }
+
+    /// Lets a slot choose its layer, and asks for the keyframe it then waits for.
+    fn retarget_slot(&mut self, key: usize, now: Instant) {
+        let slot = &mut self.slots[key];
+        let Some(track_key) = slot.bound.as_ref().map(|bound| bound.track) else { return };
+        let track = &mut self.tracks[track_key];
+        let mut layers = 0;
+        let wanted = retarget(slot, track, &mut self.out.events, &mut layers);
+        if let Some(entry) = track.fanout.iter_mut().find(|entry| entry.slot == key) {
+            entry.layers = layers;
+        }
+        for layer in (0..8).filter(|layer| wanted >> layer & 1 == 1) {
+            self.want_keyframe(track_key, layer, now);
+        }
+    }
+
+    fn slot_named(&mut self, id: SlotId, command: &'static str) -> Option<usize> {
+        let key = self.names.slots.get(&id).copied();
+        if key.is_none() {
+            self.out.events.failed(command, id.0, "no such slot");
+        }
+        key
+    }
+}
