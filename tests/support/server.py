@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
+import json
 import os
 import signal
 import socket
@@ -16,7 +19,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-import jwt
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 API_KEY, API_SECRET = "devkey", "secret"
@@ -71,13 +73,13 @@ class Server:
             "exp": int(time.time() + life_s),
             "video": {"roomJoin": True, "room": room, **grant},
         }
-        return jwt.encode(claims, API_SECRET, algorithm="HS256")
+        return _sign(claims)
 
     def admin_token(self, room: str = "") -> str:
         """A token for the server API."""
         grant = {"roomCreate": True, "roomList": True, "roomAdmin": True, "room": room}
         claims = {"iss": API_KEY, "sub": "", "exp": int(time.time() + TOKEN_LIFE_S), "video": grant}
-        return jwt.encode(claims, API_SECRET, algorithm="HS256")
+        return _sign(claims)
 
     def page(self, room: str, name: str, **extra: str) -> str:
         """The demo page, joining at once."""
@@ -149,6 +151,17 @@ async def running_server(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def _sign(claims: dict[str, Any]) -> str:
+    """A JWT with HS256 (RFC 7515 section 3.3), by other means than the server's."""
+    parts = ({"alg": "HS256", "typ": "JWT"}, claims)
+    head = ".".join(_base64(json.dumps(part).encode()) for part in parts)
+    return f"{head}.{_base64(hmac.digest(API_SECRET.encode(), head.encode(), 'sha256'))}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 async def _ready(server: Server) -> None:

@@ -1,0 +1,329 @@
+"""Participants on the packet plane in client role: real ICE, DTLS and SRTP for a fraction of aiortc's work.
+
+Their audio is made and timed by a worker thread, so that a busy test does not show up as a gap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from sfu.core.codecs import MediaKind
+from sfu.core.ids import Mid, RoomId, TrackId, TransportId, WorkerId
+from sfu.dataplane.commands import (
+    AddSlot,
+    AddTarget,
+    AddTrack,
+    AddTransport,
+    AudioGenerator,
+    Command,
+    IceCredentials,
+    LayerSpec,
+    MeterTarget,
+    ReceiveCodec,
+    RemoveTarget,
+    RemoveTransport,
+    Role,
+    SendCodec,
+    SetRemote,
+    Subscribe,
+    TransportSource,
+    Wish,
+)
+from sfu.dataplane.events import CloseReason, Event, TransportState, TransportStateChanged
+from sfu.dataplane.plane import Address, DataPlane
+from sfu.transport.plan import ReceiveSection, SendSection, SlotIds, TransportPlan
+from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
+from sfu.transport.sdp.client import ClientWish, Publish, accept, client_offer
+from sfu.transport.sdp.codecs import CodecPolicy
+from sfu.transport.sdp.grammar import parse, write
+
+LOOPBACK = "127.0.0.1"
+WORKER = WorkerId(0)
+WAIT_S = 15.0
+CLOSE_S = 5.0
+WHOLE_WISH = Wish(max_height_px=4320, max_temporal=7, priority=128, may_pause=False, paused=False)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a meter counted."""
+
+    packets: int
+    lost: int
+    max_gap_ms: float
+
+
+class Callers:
+    """A packet plane without a server, and the callers on it. All callers of one plane share a worker."""
+
+    def __init__(self) -> None:
+        self.plane = DataPlane(workers=1)
+        self.states: dict[TransportId, list[TransportStateChanged]] = {}
+        self._news = asyncio.Event()
+        self.plane.subscribe_events(self._on_event)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, TransportStateChanged):
+            self.states.setdefault(event.transport, []).append(event)
+            self._news.set()
+
+    async def until(self, condition: Callable[[], bool], seconds: float = WAIT_S) -> None:
+        """Wait for something that transport events bring."""
+        async with asyncio.timeout(seconds):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
+    async def heard(self, meter: int) -> Heard:
+        """Figures of a meter so far; a gap that is still open counts."""
+        (stats,) = await self.plane.stats()
+        for row in stats.rows("meters"):
+            if row["meter"] == meter:
+                return Heard(int(row["packets"]), int(row["lost"]), row["max_gap_us"] / 1000)
+        return Heard(0, 0, float("inf"))
+
+    async def close(self) -> None:
+        """All of them hang up."""
+        await self.plane.close(CLOSE_S)
+
+
+class Caller:
+    """One participant: a WebSocket and a transport. `join` makes one."""
+
+    def __init__(self, callers: Callers, socket: ClientConnection) -> None:
+        self.callers = callers
+        self.plane = callers.plane
+        self.socket = socket
+        self.room: RoomId = self.plane.new_room_id()
+        self.transport: TransportId = self.plane.new_transport_id()
+        self.credentials: IceCredentials = self.plane.credentials(WORKER)
+        self.number, self.address = self.plane.open_socket(WORKER, LOOPBACK)
+        self.agreed = Agreed()
+        self.plan: TransportPlan | None = None
+        self.joined: Any = None
+        self.messages: list[Any] = []
+        """Everything the server said, in order."""
+        self.bound: dict[str, str] = {}
+        """Mid to the id of the track it carries."""
+        self._tracks: dict[Mid, TrackId] = {}
+        self._news = asyncio.Event()
+        self._offers = 0
+
+    # Signaling.
+
+    async def say(self, **message: Any) -> None:
+        """Send one message."""
+        await self.socket.send(json.dumps(message))
+
+    async def read(self) -> None:
+        """Take what the server says until it ends the connection."""
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                message = json.loads(await self.socket.recv())
+                self._take(message)
+
+    def _take(self, message: Any) -> None:
+        self.messages.append(message)
+        match message["type"]:
+            case "subscribed":
+                self.bound[message["mid"]] = message["track_id"]
+            case "unsubscribed":
+                self.bound.pop(message["mid"], None)
+        self._news.set()
+
+    async def hear(self, kind: str, after: int = 0, seconds: float = WAIT_S) -> Any:
+        """The first message of a type, not counting the first `after` of all messages."""
+        found = await self.until(
+            lambda: next((m for m in self.messages[after:] if m["type"] == kind), None), seconds
+        )
+        return found
+
+    async def until(self, condition: Callable[[], Any], seconds: float = WAIT_S) -> Any:
+        """Wait for something that messages bring; gives what the condition gave."""
+        async with asyncio.timeout(seconds):
+            while not (found := condition()):
+                self._news.clear()
+                await self._news.wait()
+        return found
+
+    # Media.
+
+    def offer(self, *, audio: int = 0, receive: int = 1, data: bool = False) -> tuple[str, list[Any]]:
+        """The first offer: so many published microphones, so many sections for others' sound."""
+        publish = tuple(
+            Publish(MediaKind.AUDIO, f"mic{index}", (Slot(self._slot_ids()),)) for index in range(audio)
+        )
+        self._wish = ClientWish(receive_audio=receive, publish=publish, data=data)
+        self._local = LocalDescription(
+            self.credentials.ufrag, self.credentials.password, self.plane.fingerprint, ice_lite=False
+        )
+        self._offered = client_offer(self.agreed, self._wish, self._local, CodecPolicy())
+        tracks = [
+            {"mid": section.mid, "cid": section.msid[1] if section.msid else "", "source": "microphone"}
+            for section in self._offered.wanted
+            if section.sends
+        ]
+        return write(self._offered.offer), tracks
+
+    def _slot_ids(self) -> SlotIds:
+        return SlotIds(self.plane.new_slot_id(), secrets.randbits(32) | 1, secrets.randbits(32) | 1)
+
+    def accept(self, answer: str) -> TransportPlan:
+        """Take the server's answer. Nothing is sent before `start`."""
+        negotiation = accept(self._offered, parse(answer))
+        self.agreed, self.plan = negotiation.agreed, negotiation.plan
+        return negotiation.plan
+
+    def start(self, via: Address | None = None, **change: Any) -> None:
+        """Begin to connect.
+
+        Args:
+            via: Send everything here in place of the server's own address: a relay.
+            **change: Fields of `SetRemote` that are to be different.
+        """
+        plan = self.plan
+        assert plan is not None, "no answer yet"
+        remote = SetRemote(
+            transport=self.transport,
+            ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
+            fingerprints=plan.fingerprints,
+            candidates=plan.candidates if via is None else (via,),
+            extensions=plan.extensions,
+            allow_mixed=plan.allow_mixed,
+            transport_cc=plan.transport_cc,
+            remb=plan.remb,
+            data=plan.data,
+        )
+        commands: list[Command] = [
+            AddTransport(self.transport, self.room, Role.CLIENT, self.credentials, self.number),
+            replace(remote, **change),
+        ]
+        for section in plan.send:
+            commands.append(self._add_slot(section))
+        for received in plan.receive:
+            commands.append(self._add_track(received))
+        self.plane.apply(commands)
+
+    def _add_slot(self, section: SendSection) -> AddSlot:
+        return AddSlot(
+            slot=section.slot,
+            transport=self.transport,
+            mid=section.mid,
+            rid=section.rid,
+            kind=section.kind,
+            ssrc=section.ssrc,
+            rtx_ssrc=section.rtx_ssrc,
+            codecs=tuple(
+                SendCodec(c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.format)
+                for c in section.codecs
+            ),
+        )
+
+    def _add_track(self, section: ReceiveSection) -> AddTrack:
+        track = self._tracks[section.mid] = self.plane.new_track_id()
+        return AddTrack(
+            track=track,
+            room=self.room,
+            source=TransportSource(self.transport, section.mid),
+            kind=section.kind,
+            codecs=tuple(
+                ReceiveCodec(c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.nack, c.format)
+                for c in section.codecs
+            ),
+            layers=tuple(LayerSpec(each.rid, each.ssrc, each.rtx_ssrc) for each in section.layers),
+            muted=False,
+            cname="",
+        )
+
+    def speak(self, payload_bytes: int = 100) -> None:
+        """Send audio in every section that publishes, 50 packets a second."""
+        assert self.plan is not None, "no answer yet"
+        for section in self.plan.send:
+            track = self.plane.new_track_id()
+            codec = section.codecs[0]
+            made = AddTrack(
+                track=track,
+                room=self.room,
+                source=AudioGenerator(payload_bytes),
+                kind=MediaKind.AUDIO,
+                codecs=(
+                    ReceiveCodec(
+                        codec.payload_type, codec.codec, codec.clock_rate, None, codec.nack, codec.format
+                    ),
+                ),
+                layers=(LayerSpec(),),
+                muted=False,
+                cname="mic",
+            )
+            self.plane.apply([made, Subscribe(section.slot, track, WHOLE_WISH)])
+
+    @asynccontextmanager
+    async def metered(self, mid: str) -> AsyncIterator[int]:
+        """A meter on what comes in one section, from now on; its number."""
+        track, meter = self._tracks[Mid(mid)], self.plane.new_meter_id()
+        self.plane.apply([AddTarget(track, MeterTarget(meter))])
+        yield meter
+        self.plane.apply([RemoveTarget(track, MeterTarget(meter))])
+
+    # States.
+
+    @property
+    def states(self) -> list[TransportState]:
+        """What the transport went through."""
+        return [event.state for event in self.callers.states.get(self.transport, [])]
+
+    @property
+    def closed_because(self) -> CloseReason | None:
+        """Why it closed; None while it is there."""
+        events = self.callers.states.get(self.transport, [])
+        return next((event.reason for event in events if event.state is TransportState.CLOSED), None)
+
+    async def connected(self, seconds: float = WAIT_S) -> None:
+        """Wait until keys are in place."""
+        await self.callers.until(lambda: TransportState.CONNECTED in self.states, seconds)
+
+    def hang_up(self) -> None:
+        """End the transport."""
+        self.plane.apply([RemoveTransport(self.transport)])
+
+
+@asynccontextmanager
+async def signaling(callers: Callers, ws_url: str, token: str) -> AsyncIterator[Caller]:
+    """A caller that has opened its WebSocket and said nothing."""
+    url = f"{ws_url}/signal?access_token={quote(token)}"
+    async with connect(url, max_size=None) as socket:
+        caller = Caller(callers, socket)
+        reading = asyncio.create_task(caller.read())
+        try:
+            yield caller
+        finally:
+            if caller.closed_because is None and caller.plan is not None:
+                caller.hang_up()
+            await socket.close()
+            await reading
+
+
+@asynccontextmanager
+async def joined(
+    callers: Callers, ws_url: str, token: str, *, via: Address | None = None, start: bool = True, **wish: Any
+) -> AsyncIterator[Caller]:
+    """A caller in a room whose transport is on its way up; `wish` as for `Caller.offer`."""
+    async with signaling(callers, ws_url, token) as caller:
+        sdp, tracks = caller.offer(**wish)
+        await caller.say(type="join", protocol=1, offer=sdp, tracks=tracks)
+        caller.joined = await caller.hear("joined")
+        caller.accept(caller.joined["answer"])
+        if start:
+            caller.start(via)
+        yield caller
