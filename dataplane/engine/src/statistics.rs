@@ -27,6 +27,10 @@ impl Engine {
             self.layer_table(now),
             self.slot_table(),
         ];
+        if !self.meters.is_empty() {
+            let meters = self.meters.iter().map(|(id, meter)| (*id, meter));
+            columns.tables.extend(crate::load::tables(meters, now));
+        }
         columns
     }
 

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Histogram, Stamp};
+use super::{Histogram, MeterId, Stamp};
+use crate::stats::{Table, TableBuilder};
 
 /// Receives the packets of one track. Owns no clock.
 #[derive(Debug)]
@@ -103,6 +104,36 @@ impl Meter {
     }
 }
 
+/// Tables `meters`, a row each, and `meter_latency`, the histogram of all of them together.
+pub(crate) fn tables<'a>(
+    meters: impl Iterator<Item = (MeterId, &'a Meter)>,
+    now: Instant,
+) -> [Table; 2] {
+    let mut rows = TableBuilder::new("meters");
+    let mut all = Histogram::default();
+    for (id, meter) in meters {
+        let stats = meter.stats(now);
+        rows.row()
+            .count("meter", id.0)
+            .count("packets", stats.packets)
+            .count("bytes", stats.bytes)
+            .count("lost", stats.lost)
+            .count("unstamped", stats.unstamped)
+            .count("max_gap_us", stats.max_gap_us)
+            .count("gaps_over_60_ms", stats.gaps_over_60_ms)
+            .count("first_arrival_us", stats.first_arrival_us)
+            .count("latency_p50_us", stats.latency.quantile_us(0.5))
+            .count("latency_p99_us", stats.latency.quantile_us(0.99))
+            .count("latency_max_us", stats.latency.max_us());
+        all.merge(&stats.latency);
+    }
+    let mut buckets = TableBuilder::new("meter_latency");
+    for (upper_us, count) in all.buckets() {
+        buckets.row().count("upper_us", upper_us).count("count", count);
+    }
+    [rows.finish(), buckets.finish()]
+}
+
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
@@ -141,6 +172,26 @@ mod tests {
         }
         let stats = meter.stats(epoch);
         assert_eq!((stats.lost, stats.unstamped), (0, 3));
+    }
+
+    #[test]
+    fn figures_cross_as_a_row_each_and_one_histogram() {
+        let epoch = Instant::now();
+        let mut meters = [Meter::new(epoch), Meter::new(epoch)];
+        for (ms, meter) in [(1, 0), (1, 1), (9, 1)] {
+            let now = epoch + Duration::from_millis(ms);
+            meters[meter].handle_packet(ms, &stamped(epoch, epoch, 0), now);
+        }
+        let numbered = meters.iter().enumerate().map(|(id, meter)| (MeterId(id as u64), meter));
+        let [rows, latency] = tables(numbered, epoch);
+        let column = |table: &Table, name: &str| {
+            let found = table.columns.iter().find(|column| column.name == name);
+            found.map(|column| column.values.clone())
+        };
+        use crate::stats::Values::U64;
+        assert_eq!(column(&rows, "packets"), Some(U64(vec![1, 2])));
+        assert_eq!(column(&rows, "lost"), Some(U64(vec![0, 7])));
+        assert_eq!(column(&latency, "count"), Some(U64(vec![2, 1])));
     }
 
     #[test]

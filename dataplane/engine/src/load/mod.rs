@@ -11,6 +11,7 @@ pub use generator::{
     AudioSpec, GeneratedPacket, Generator, GeneratorSpec, VideoLayerSpec, VideoSpec,
 };
 pub use histogram::Histogram;
+pub(crate) use meter::tables;
 pub use meter::{Meter, MeterStats};
 
 use std::time::{Duration, Instant};
