@@ -1,6 +1,5 @@
 """Routes of the one HTTP port, and nothing else: signaling, server API, health, metrics, page."""
 
-from dataclasses import dataclass
 from importlib.resources import files
 from urllib.parse import urlencode
 
@@ -8,47 +7,36 @@ from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp
-from starlette.websockets import WebSocket
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sfu.core.clock import Clock
-from sfu.core.errors import DrainingError, InvalidRequestError, UnauthorizedError
+from sfu.core.errors import InvalidRequestError
 from sfu.core.ids import RoomName
 from sfu.participants.permissions import Grant
 from sfu.participants.requests import JoinRequest
-from sfu.service import Service
-from sfu.settings.models import Settings
 from sfu.telemetry import metrics as telemetry
-from sfu.telemetry.health import Health
 from signaling import auth
-from signaling.closing import CloseCode, fit_reason
-from signaling.connection import Connection, ConnectionLimits, Connections
+from signaling.edge import Edge
 from signaling.http import admin, guards, problems
-from signaling.native import values
-from signaling.native.dialect import NativeContext, NativeDialect, error_frame
+from signaling.signal import SignalEndpoint
 
 CORS_MAX_AGE_S = 86_400  # as long as browsers keep a preflight at most
 API_TEXT = "Rooms and participants of an Airside server. Every request needs a token with an admin grant."
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """What the routes stand on; made by the composition root."""
-
-    service: Service
-    settings: Settings
-    clock: Clock
-    metrics: telemetry.Metrics
-    health: Health
-    connections: Connections
-    version: str
-    node: str
-    dev: bool = False
-    """Hand out tokens to anybody who asks. For development only."""
-
-
 def create_app(edge: Edge) -> ASGIApp:
     """The application that uvicorn serves."""
+    authenticator = auth.Authenticator(edge.settings.keys, edge.settings.auth.leeway_s)
+    http = _http_app(edge, authenticator)
+    signal = SignalEndpoint(edge, authenticator)
+
+    async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
+        # WebSockets stay for hours: what stands in front of HTTP would cost each of them a dozen coroutines.
+        await (signal if scope["type"] == "websocket" else http)(scope, receive, send)
+
+    return dispatch
+
+
+def _http_app(edge: Edge, authenticator: auth.Authenticator) -> ASGIApp:
     app = FastAPI(
         title="Airside",
         description=API_TEXT,
@@ -57,7 +45,6 @@ def create_app(edge: Edge) -> ASGIApp:
         redoc_url=None,
     )
     problems.install(app)
-    authenticator = auth.Authenticator(edge.settings.keys, edge.settings.auth.leeway_s)
     admin.install(app, admin.Backend(edge.service, authenticator, edge.clock))
     _signaling_routes(app, edge, authenticator)
     _operator_routes(app, edge)
@@ -86,44 +73,6 @@ def metrics_app(metrics: telemetry.Metrics) -> FastAPI:
 
 
 def _signaling_routes(app: FastAPI, edge: Edge, authenticator: auth.Authenticator) -> None:
-    limits = ConnectionLimits.from_settings(edge.settings)
-    context = NativeContext(
-        service=edge.service,
-        clock=edge.clock,
-        metrics=edge.metrics,
-        server=values.ServerInfo(version=edge.version, node=edge.node),
-        ping_interval_s=edge.settings.session.ping_interval_s,
-        ping_timeout_s=edge.settings.session.ping_timeout_s,
-    )
-
-    @app.websocket("/signal")
-    async def signal(socket: WebSocket) -> None:
-        if not edge.health.ready:
-            await socket.send_denial_response(problems.answer(DrainingError()))
-            return
-        begun_at = edge.clock.monotonic()
-        try:
-            text = auth.find_token(socket.headers, socket.query_params)
-            token = authenticator.verify(text, edge.clock.wall())
-        except UnauthorizedError as error:
-            # Browsers hide the answer to a refused upgrade; an accepted one can say why.
-            edge.metrics.join_outcome(error.code)
-            await socket.accept()
-            await socket.send_text(error_frame(error.code, error.text).decode())
-            await socket.close(CloseCode.UNAUTHORIZED, fit_reason(error.text))
-            return
-        auth_s = edge.clock.monotonic() - begun_at
-        await socket.accept()
-        connection = Connection(socket, limits, name=f"{token.api_key} {token.grant.room}")
-        address = socket.client.host if socket.client is not None else ""
-        edge.metrics.socket_opened()
-        edge.connections.add(connection)
-        try:
-            await connection.run(NativeDialect(context, token, connection, address, auth_s))
-        finally:
-            edge.connections.remove(connection)
-            edge.metrics.socket_closed(connection.close_code or CloseCode.INTERNAL)
-
     @app.get("/signal/validate", include_in_schema=False)
     async def validate(request: Request) -> Response:
         text = auth.find_token(request.headers, request.query_params)

@@ -15,6 +15,7 @@ from signaling.closing import CloseCode, fit_reason
 from signaling.dialect import Dialect, Outgoing
 from signaling.outbox import Outbox
 from signaling.rate import TokenBucket
+from signaling.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,11 @@ class Connections:
 class Connection(Outgoing):
     """Runs one accepted WebSocket until either side ends it."""
 
-    def __init__(self, socket: Socket, limits: ConnectionLimits, name: str = "") -> None:
+    def __init__(
+        self, socket: Socket, limits: ConnectionLimits, name: str = "", turns: Turns | None = None
+    ) -> None:
+        """`turns` is shared by all connections of a process; `name` is for logs."""
+        self._turns = turns or Turns()
         self._socket = socket
         self._limits = limits
         self._name = name
@@ -186,6 +191,7 @@ class Connection(Outgoing):
         try:
             while True:
                 while (frame := self._outbox.pop()) is not None:
+                    await self._turns.take()
                     await self._socket.send({"type": "websocket.send", "text": frame.decode("utf-8")})
                 if self._closing is not None:
                     break
