@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
+from sfu import __version__
 from sfu.agents import envelope
 from sfu.agents.audio import AudioFrame, PcmSource
 from sfu.agents.errors import ClosedError, RoomError
@@ -51,7 +52,7 @@ from signaling.native.values import Source as TrackSource
 
 EVENT_BACKLOG = 1000  # events kept for a reader that is behind
 SPARE_SECTIONS = 3  # receive sections of each kind in the first offer: a small room needs no second
-CLIENT = ClientInfo(sdk="airside-python", version="0.1.0")
+CLIENT = ClientInfo(sdk="airside-python", version=__version__)
 
 E = TypeVar("E")
 
