@@ -40,8 +40,6 @@ class SectionAnswerer:
     given: AnswerInput
     setup: DtlsRole
     allow_mixed: bool
-    tag: Mid | None
-    """The section that carries our candidates."""
     offered_ids: dict[int, str] = field(default_factory=dict)
     """URI by id, agreed to or not, in this session so far."""
     extensions: dict[int, str] = field(default_factory=dict)
@@ -49,12 +47,12 @@ class SectionAnswerer:
     def reject(self, section: Section, offered: MediaDescription) -> tuple[AgreedSection, MediaDescription]:
         """Refuse the section. Slots it had are gone with it."""
         state = AgreedSection(mid=Mid(section.mid), kind=section.kind, rejected=True)
-        return state, rejected_section(self._mid(section), offered, self._transport(section))
+        return state, rejected_section(self._mid(section), offered, self._transport())
 
     def data(self, section: Section) -> tuple[AgreedSection, MediaDescription]:
         """Agree to the SCTP association."""
         state = AgreedSection(mid=Mid(section.mid), kind=APPLICATION)
-        return state, data_section(self._mid(section), section.protocol, self._transport(section))
+        return state, data_section(self._mid(section), section.protocol, self._transport())
 
     def media(self, section: Section) -> tuple[AgreedSection, MediaDescription]:
         """Agree to an audio or video section, as far as both sides want it.
@@ -88,7 +86,7 @@ class SectionAnswerer:
             section.kind,
             section.protocol,
             Direction.of(sends=sends, receives=receives),
-            transport=self._transport(section),
+            transport=self._transport(),
             codecs=codecs,
             extensions=extensions,
             rtcp_rsize=section.rtcp_rsize,
@@ -102,10 +100,8 @@ class SectionAnswerer:
     def _mid(self, section: Section) -> str | None:
         return section.mid if section.has_mid else None
 
-    def _transport(self, section: Section) -> list[Attribute]:
-        return list(
-            transport_lines(self.given.local, self.setup.value, with_candidates=section.mid == self.tag)
-        )
+    def _transport(self) -> list[Attribute]:
+        return list(transport_lines(self.given.local, self.setup.value))
 
 
 def _settle_feedback(

@@ -19,16 +19,15 @@ SCTP_PORT = 5000  # RFC 8841 leaves it open, every stack uses this one
 MAX_MESSAGE_BYTES = 64 * 1024  # the longest data message the envelope admits; RFC 8841's default
 
 
-def transport_lines(local: LocalDescription, setup: str, *, with_candidates: bool) -> Iterator[Attribute]:
-    """ICE and DTLS of one section."""
+def transport_lines(local: LocalDescription, setup: str) -> Iterator[Attribute]:
+    """ICE and DTLS of one section. Candidates too: aiortc takes those of the last section of a bundle."""
     yield Attribute("ice-ufrag", local.ufrag)
     yield Attribute("ice-pwd", local.pwd)
     yield Attribute("fingerprint", local.fingerprint)
     yield Attribute("setup", setup)
-    if with_candidates:
-        for candidate in local.candidates:
-            yield Attribute("candidate", write_candidate(candidate))
-        yield Attribute("end-of-candidates")
+    for candidate in local.candidates:
+        yield Attribute("candidate", write_candidate(candidate))
+    yield Attribute("end-of-candidates")
 
 
 def extension_lines(extensions: Iterable[ExtMap]) -> Iterator[Attribute]:

@@ -101,7 +101,6 @@ def answer(
         AnswerInput(agreed, local, policy, new_slot, refused, without_slots, msid),
         setup=DtlsRole.PASSIVE,
         allow_mixed=allow_mixed,
-        tag=Mid(usable[0].mid),
         # What an id means stays for the session (RFC 8285 section 6).
         offered_ids=dict(agreed.extensions),
     )

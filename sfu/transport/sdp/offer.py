@@ -83,9 +83,7 @@ def offer(
     if len(wanted) < len(agreed.sections):
         msg = "agreed sections are missing"
         raise ValueError(msg)
-    media = tuple(
-        _section(section, local, policy, with_candidates=index == 0) for index, section in enumerate(wanted)
-    )
+    media = tuple(_section(section, local, policy) for section in wanted)
     attributes = [
         Attribute("group", " ".join(["BUNDLE", *(section.mid for section in wanted)])),
         Attribute("extmap-allow-mixed"),
@@ -100,10 +98,8 @@ def offer(
     return Offered(description, agreed, wanted, local, policy)
 
 
-def _section(
-    wanted: WantedSection, local: LocalDescription, policy: CodecPolicy, *, with_candidates: bool
-) -> MediaDescription:
-    transport = transport_lines(local, "actpass", with_candidates=with_candidates)
+def _section(wanted: WantedSection, local: LocalDescription, policy: CodecPolicy) -> MediaDescription:
+    transport = transport_lines(local, "actpass")
     if wanted.kind == APPLICATION:
         return data_section(wanted.mid, SCTP_PROTOCOL, transport)
     kind = MediaKind(wanted.kind)

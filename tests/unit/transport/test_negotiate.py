@@ -147,15 +147,15 @@ class TestRealOffers:
 
 
 class TestTransport:
-    def test_passive_lite_with_candidates_once(self) -> None:
+    def test_passive_lite_with_candidates_in_each_section(self) -> None:
         answer = negotiate(session(audio(), video(), data())).answer
         assert answer.value("ice-lite") == ""
         for media in answer.media:
             assert attributes(media, "setup") == ["passive"]
             assert attributes(media, "ice-ufrag") == [LOCAL.ufrag]
             assert attributes(media, "fingerprint") == [LOCAL.fingerprint]
-        assert [len(attributes(media, "candidate")) for media in answer.media] == [1, 0, 0]
-        assert [len(attributes(media, "end-of-candidates")) for media in answer.media] == [1, 0, 0]
+        assert [len(attributes(media, "candidate")) for media in answer.media] == [1, 1, 1]
+        assert [len(attributes(media, "end-of-candidates")) for media in answer.media] == [1, 1, 1]
 
     def test_active_is_agreed_to(self) -> None:
         assert negotiate(session(audio(), setup="active")).plan.setup is DtlsRole.PASSIVE
