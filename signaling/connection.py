@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from starlette.websockets import WebSocketDisconnect
+
 from sfu.settings.models import Settings
 from signaling.closing import CloseCode, fit_reason
 from signaling.dialect import Dialect, Outgoing
@@ -199,7 +201,7 @@ class Connection(Outgoing):
                 await self._wake.wait()
             code, reason = self._closing
             await self._socket.send({"type": "websocket.close", "code": code, "reason": fit_reason(reason)})
-        except (OSError, RuntimeError) as error:
-            # The peer went away while we wrote: starlette raises its WebSocketDisconnect (a RuntimeError
-            # of ours to see) or uvicorn its ClientDisconnected (an OSError).
+        except (OSError, RuntimeError, WebSocketDisconnect) as error:
+            # The peer went away while we wrote: starlette raises its WebSocketDisconnect, uvicorn its
+            # ClientDisconnected (an OSError).
             log.debug("%s: peer gone while writing: %s", self._name, type(error).__name__)
