@@ -29,6 +29,10 @@ class Plane:
     def event_fd(self) -> int:
         """Readable while `drain` would return something."""
 
+    @property
+    def age_s(self) -> float:
+        """Seconds since the epoch of generated packets and meters."""
+
     def submit(self, worker: int, commands: list[object]) -> None:
         """Dataclasses of `commands.py`. TypeError and ValueError name the field; then none was taken."""
 
@@ -43,6 +47,11 @@ class Plane:
     def close_tap(self, worker: int, tap: int) -> None: ...
     def read_tap(self, tap: int, limit: int) -> list[tuple[int, int, int, bool, bytes]]:
         """Layer, extended sequence number, RTP timestamp, marker, payload."""
+
+    def write_track(
+        self, worker: int, track: int, layer: int, packets: list[tuple[int, bool, int | None, bytes]]
+    ) -> None:
+        """RTP timestamp, marker, audio level, payload."""
 
     def close(self, deadline_s: float) -> None:
         """Join the workers. Raises TimeoutError; a second call tries again, or does nothing."""

@@ -57,6 +57,8 @@ UFRAG_LENGTH, PASSWORD_LENGTH = 16, 24
 Address = tuple[str, int]
 TapPacket = tuple[int, int, int, bool, bytes]
 """Layer, extended sequence number, RTP timestamp, marker, payload."""
+LocalPacket = tuple[int, bool, int | None, bytes]
+"""RTP timestamp, marker, audio level in -dBov (RFC 6464) or None, payload."""
 
 
 class DataPlane:
@@ -110,6 +112,11 @@ class DataPlane:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._native.event_fd, self._drain)
         atexit.register(self._at_exit)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the moment from which generators and meters count their times."""
+        return self._native.age_s
 
     # Ids count up and are never reused, all kinds together: an id in a log names one thing.
 
@@ -216,7 +223,7 @@ class DataPlane:
         self._flush()
         self._native.close_socket(worker, number)
 
-    # Readers in this process.
+    # Readers and writers in this process.
 
     def open_tap(self, track: TrackId) -> TapId:
         """Read a track from now on, in source numbering. Raises NotPlacedError."""
@@ -237,6 +244,14 @@ class DataPlane:
         self.apply([RemoveTarget(track, TapTarget(tap))])
         self._flush()
         self._native.close_tap(home, tap)
+
+    def write_track(self, track: TrackId, layer: int, packets: list[LocalPacket]) -> None:
+        """Feed a track with a `LocalSource`; its packets have the track's first codec.
+
+        Raises NotPlacedError.
+        """
+        self._flush()
+        self._native.write_track(self._placement.home(track), track, layer, packets)
 
     async def close(self, deadline_s: float) -> None:
         """Close all transports, then join the workers. A second call does nothing.

@@ -12,7 +12,7 @@ use airside_dtls::{Identity, IdentityError};
 use airside_engine::clock::WallClock;
 use airside_engine::command::Command;
 use airside_engine::event::Event;
-use airside_engine::ids::{TapId, WorkerId};
+use airside_engine::ids::{TapId, TrackId, WorkerId};
 use airside_engine::packet::SourcePacket;
 use airside_engine::units::NtpTime;
 use airside_engine::{Engine, EngineConfig};
@@ -21,7 +21,7 @@ use crate::events::EventQueues;
 use crate::ring::{Ring, Waker};
 use crate::taps::Taps;
 use crate::udp::{self, Locals, MAX_SOCKETS, SharedLocals, Socket};
-use crate::worker::{Order, Setup, Worker};
+use crate::worker::{LocalPacket, Order, Setup, Worker};
 
 /// Set-up of a plane.
 #[derive(Clone, Debug)]
@@ -262,6 +262,29 @@ impl Shell {
     /// No such tap.
     pub fn read_tap(&self, tap: TapId, limit: usize) -> Result<Vec<Arc<SourcePacket>>, UseError> {
         self.taps.read(tap, limit).ok_or(UseError::Tap)
+    }
+
+    /// Feeds a track with a local source: timestamp, marker, audio level and payload of each packet.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn write_track(
+        &self,
+        worker: WorkerId,
+        track: TrackId,
+        layer: u8,
+        packets: Vec<(u32, bool, Option<u8>, Vec<u8>)>,
+    ) -> Result<(), UseError> {
+        let packets = packets.into_iter();
+        let packets = packets
+            .map(|(timestamp, marker, level, payload)| LocalPacket {
+                timestamp,
+                marker,
+                level,
+                payload,
+            })
+            .collect();
+        self.order(worker, Order::Write { track, layer, packets })
     }
 
     /// Ends all workers after what they were ordered so far, and waits for their threads.

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use airside_engine::Engine;
 use airside_engine::command::Command;
 use airside_engine::event::Event;
-use airside_engine::ids::{TapId, WorkerId};
+use airside_engine::ids::{TapId, TrackId, WorkerId};
+use airside_engine::load::GeneratedPacket;
 use airside_engine::net::{Datagram, Protocol};
 
 use crate::events::{EventQueues, Offered};
@@ -42,7 +43,17 @@ pub(crate) enum Order {
     CloseSocket(u16),
     OpenTap(TapId, TapSender),
     CloseTap(TapId),
+    Write { track: TrackId, layer: u8, packets: Vec<LocalPacket> },
     Stop,
+}
+
+/// One packet of a local source.
+pub(crate) struct LocalPacket {
+    pub(crate) timestamp: u32,
+    pub(crate) marker: bool,
+    /// Of audio, in -dBov (RFC 6464).
+    pub(crate) level: Option<u8>,
+    pub(crate) payload: Vec<u8>,
 }
 
 /// Everything one thread owns.
@@ -240,6 +251,17 @@ impl Worker {
                 Order::CloseSocket(number) => self.close_socket(number),
                 Order::OpenTap(tap, sender) => drop(self.taps.insert(tap, sender)),
                 Order::CloseTap(tap) => drop(self.taps.remove(&tap)),
+                Order::Write { track, layer, packets } => {
+                    let now = Instant::now();
+                    for packet in &packets {
+                        let LocalPacket { timestamp, marker, level, ref payload } = *packet;
+                        let packet = GeneratedPacket { layer, timestamp, marker, level, payload };
+                        if self.engine.inject(track, &packet, now).is_err() {
+                            self.stats.write_refused += 1;
+                        }
+                    }
+                    self.flush(None);
+                }
                 Order::Stop => stop = true,
             }
         }

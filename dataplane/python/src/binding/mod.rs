@@ -9,7 +9,7 @@ mod events;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use airside_engine::ids::{TapId, WorkerId};
+use airside_engine::ids::{TapId, TrackId, WorkerId};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -22,6 +22,8 @@ pub(crate) struct Plane {
     shell: Shell,
 }
 
+/// One packet of a local source: timestamp, marker, audio level, payload.
+type LocalPacket = (u32, bool, Option<u8>, Vec<u8>);
 /// One packet of a tap: layer, extended sequence number, timestamp, marker, payload.
 type TapPacket<'py> = (u8, u64, u32, bool, Bound<'py, PyBytes>);
 
@@ -64,6 +66,11 @@ impl Plane {
         self.shell.event_fd()
     }
 
+    #[getter]
+    fn age_s(&self) -> f64 {
+        self.shell.epoch().elapsed().as_secs_f64()
+    }
+
     fn submit(&self, worker: u8, commands: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
         let commands = commands.iter().map(commands::command).collect::<PyResult<_>>()?;
         self.shell.submit(WorkerId(worker), commands).map_err(misused)
@@ -104,6 +111,17 @@ impl Plane {
             (packet.layer, packet.ext_seq, packet.timestamp, packet.marker, payload)
         });
         Ok(packets.collect())
+    }
+
+    fn write_track(
+        &self,
+        worker: u8,
+        track: u64,
+        layer: u8,
+        packets: Vec<LocalPacket>,
+    ) -> PyResult<()> {
+        let (worker, track) = (WorkerId(worker), TrackId(track));
+        self.shell.write_track(worker, track, layer, packets).map_err(misused)
     }
 
     fn close(&self, py: Python<'_>, deadline_s: f64) -> PyResult<()> {

@@ -16,6 +16,8 @@ pub(crate) struct LoopStats {
     /// Datagrams passed to the worker they belong to.
     pub(crate) handed_over: u64,
     pub(crate) tap_dropped: u64,
+    /// Packets of local sources for a track that is not there, is muted, or is no local source.
+    pub(crate) write_refused: u64,
     /// Datagrams per receive call.
     batch: Histogram,
     /// From receiving a batch to the call that sends what came of it, per packet sent.
@@ -63,6 +65,7 @@ impl LoopStats {
             ("handed_over_packets", self.handed_over),
             ("ring_dropped", ring_dropped),
             ("tap_dropped", self.tap_dropped),
+            ("write_refused", self.write_refused),
             ("residence_p50_us", self.residence.quantile_us(0.5)),
             ("residence_p99_us", self.residence.quantile_us(0.99)),
             ("residence_max_us", self.residence.max_us()),
