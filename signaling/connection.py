@@ -17,7 +17,7 @@ from signaling.closing import CloseCode, fit_reason
 from signaling.dialect import Dialect, Outgoing
 from signaling.outbox import Outbox
 from signaling.rate import TokenBucket
-from signaling.turns import Turns
+from signaling.turns import Fairness
 
 log = logging.getLogger(__name__)
 
@@ -100,10 +100,10 @@ class Connection(Outgoing):
     """Runs one accepted WebSocket until either side ends it."""
 
     def __init__(
-        self, socket: Socket, limits: ConnectionLimits, name: str = "", turns: Turns | None = None
+        self, socket: Socket, limits: ConnectionLimits, name: str = "", fairness: Fairness | None = None
     ) -> None:
-        """`turns` is shared by all connections of a process; `name` is for logs."""
-        self._turns = turns or Turns()
+        """`fairness` is shared by all connections of a process; `name` is for logs."""
+        self._fairness = fairness or Fairness()
         self._socket = socket
         self._limits = limits
         self._name = name
@@ -186,6 +186,7 @@ class Connection(Outgoing):
                 self.send(dialect.encode_error("rate_limited", reason))
                 self.close(CloseCode.RATE_LIMITED, reason)
                 return
+            await self._fairness.reads.take()
             await dialect.handle_frame(text)
             deadline_s = None
 
@@ -193,7 +194,7 @@ class Connection(Outgoing):
         try:
             while True:
                 while (frame := self._outbox.pop()) is not None:
-                    await self._turns.take()
+                    await self._fairness.writes.take()
                     await self._socket.send({"type": "websocket.send", "text": frame.decode("utf-8")})
                 if self._closing is not None:
                     break

@@ -11,7 +11,7 @@ from signaling.edge import Edge
 from signaling.http import problems
 from signaling.native import values
 from signaling.native.dialect import NativeContext, NativeDialect, error_frame
-from signaling.turns import Turns
+from signaling.turns import Fairness
 
 PATH = "/signal"
 
@@ -23,7 +23,7 @@ class SignalEndpoint:
         self._edge = edge
         self._authenticator = authenticator
         self._limits = ConnectionLimits.from_settings(edge.settings)
-        self._turns = Turns()
+        self._fairness = Fairness()
         self._context = NativeContext(
             service=edge.service,
             clock=edge.clock,
@@ -63,7 +63,7 @@ class SignalEndpoint:
     async def _serve(self, socket: WebSocket, token: Token, auth_s: float) -> None:
         edge = self._edge
         name = f"{token.api_key} {token.grant.room}"
-        connection = Connection(socket, self._limits, name, self._turns)
+        connection = Connection(socket, self._limits, name, self._fairness)
         address = socket.client.host if socket.client is not None else ""
         edge.metrics.socket_opened()
         edge.connections.add(connection)

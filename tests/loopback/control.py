@@ -16,8 +16,9 @@ from sfu.service import Service
 from sfu.settings.models import Settings
 from sfu.telemetry.health import Health, ServerState
 from sfu.telemetry.metrics import Metrics
-from signaling.app import Edge, create_app
+from signaling.app import create_app
 from signaling.connection import Connections
+from signaling.edge import Edge
 from signaling.server import build_server, listen
 from tests.support.recording_plane import RecordingPlane
 

@@ -1,0 +1,169 @@
+"""The server API, metrics and logs of a real process with real packet workers."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.support.server import Server, running_server
+
+WAIT_S = 10.0
+JOINS = 1000
+JOINS_AT_ONCE = 20
+ATTEMPTS = 3
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[Server]:
+    async with running_server(tmp_path) as running:
+        yield running
+
+
+async def join(server: Server, identity: str, room: str = "standup") -> ClientConnection:
+    url = f"{server.ws_url}/signal?access_token={server.token(room, identity)}"
+    socket = await connect(url, max_size=None, compression=None)
+    await socket.send('{"type": "join", "protocol": 1}')
+    assert json.loads(await socket.recv())["type"] == "joined"
+    return socket
+
+
+async def hear(socket: ClientConnection, kind: str) -> Any:
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            message = json.loads(await socket.recv())
+            if message["type"] == kind:
+                return message
+
+
+async def test_a_room_is_administered_from_outside(server: Server) -> None:
+    room = await server.api(
+        "POST", "/rooms", json={"name": "standup", "metadata": "m", "max_participants": 2}
+    )
+    assert (room["metadata"], room["max_participants"], room["num_participants"]) == ("m", 2, 0)
+    async with await join(server, "ada") as ada:
+        assert [each["name"] for each in (await server.api("GET", "/rooms"))["rooms"]] == ["standup"]
+        people = await server.api("GET", "/rooms/standup/participants", room="standup")
+        assert [person["identity"] for person in people["participants"]] == ["ada"]
+
+        await server.api("PATCH", "/rooms/standup", room="standup", json={"metadata": "new"})
+        assert (await hear(ada, "room"))["room"]["metadata"] == "new"
+
+        path = "/rooms/standup/participants/ada"
+        await server.api("PATCH", path, room="standup", json={"permissions": {"can_publish": False}})
+        assert (await hear(ada, "permissions"))["permissions"]["can_publish"] is False
+
+        body = {"payload": base64.b64encode(b"hello").decode(), "topic": "news"}
+        await server.api("POST", "/rooms/standup/data", room="standup", json=body)
+        data = await hear(ada, "data")
+        assert (base64.b64decode(data["payload"]), data["identity"], data["topic"]) == (b"hello", "", "news")
+
+        stats = await server.api("GET", f"{path}/stats", room="standup")
+        assert stats["identity"] == "ada"
+
+        with pytest.raises(httpx.HTTPStatusError) as missing:
+            await server.api("PATCH", f"{path}/tracks/TR_none", room="standup", json={"muted": True})
+        assert missing.value.response.json()["code"] == "track_not_found"
+
+        await server.api("DELETE", path, room="standup")
+        assert (await hear(ada, "leave"))["code"] == "removed"
+    async with await join(server, "bob") as bob:
+        await server.api("DELETE", "/rooms/standup")
+        assert (await hear(bob, "leave"))["code"] == "room_deleted"
+    assert (await server.api("GET", "/rooms"))["rooms"] == []
+
+
+async def test_metrics_hold_what_the_issue_lists(server: Server) -> None:
+    async with await join(server, "ada"):
+        text = await server.metrics()
+        assert "airside_rooms 1.0" in text
+        assert 'airside_participants{kind="standard"} 1.0' in text
+        assert 'airside_joins_total{outcome="ok"} 1.0' in text
+    names = set(re.findall(r"^# TYPE (\S+)", text, flags=re.MULTILINE))
+    assert names >= {
+        "airside_tracks",
+        "airside_join_seconds",
+        "airside_packets_total",
+        "airside_bytes_total",
+        "airside_drops_total",
+        "airside_loss_ratio",
+        "airside_jitter_seconds",
+        "airside_rtt_seconds",
+        "airside_nacks_total",
+        "airside_plis_total",
+        "airside_rtx_packets_total",
+        "airside_event_loop_lag_seconds",
+        "airside_worker_lag_seconds",
+        "process_resident_memory_bytes",
+    }
+
+
+async def test_metrics_may_have_a_port_of_their_own(tmp_path: Path) -> None:
+    from tests.support.server import free_port
+
+    port = free_port()
+    async with running_server(tmp_path, http__metrics_port=str(port)) as server, httpx.AsyncClient() as http:
+        assert "airside_rooms" in (await http.get(f"http://{server.host}:{port}/metrics")).text
+        assert (await http.get(f"{server.url}/metrics")).status_code == 404
+        assert (await http.get(f"http://{server.host}:{port}/api/v1/rooms")).status_code == 404
+
+
+async def test_no_token_and_no_address_reaches_the_log(server: Server) -> None:
+    token = server.token("standup", "ada")
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        await http.get("/signal/validate", params={"access_token": token})
+        await http.get("/api/v1/rooms", headers={"Authorization": f"Bearer {token}"})
+    async with await join(server, "ada"):
+        pass
+    log = server.log.read_text()
+    assert "GET '/api/v1/rooms' 403" in log
+    assert token[:20] not in log
+    assert "eyJ" not in log
+    assert "access_token" not in log
+
+
+async def lag_of_a_storm(server: Server) -> float:
+    """Let a thousand join one room; the share of event-loop readings above 50 ms."""
+    gate = asyncio.Semaphore(JOINS_AT_ONCE)
+    listening: list[asyncio.Task[None]] = []
+
+    async def listen(socket: ClientConnection) -> None:
+        async with socket:
+            async for _ in socket:
+                pass
+
+    async def one(number: int) -> None:
+        async with gate:
+            socket = await join(server, f"client-{number}", "stadium")
+        listening.append(asyncio.create_task(listen(socket)))
+
+    await asyncio.gather(*(one(number) for number in range(JOINS)))
+    rooms = await server.api("GET", "/rooms")
+    assert rooms["rooms"][0]["num_participants"] == JOINS
+    lag = r'^airside_event_loop_lag_seconds_bucket\{le="(\S+)"\} (\S+)'
+    found = re.findall(lag, await server.metrics(), flags=re.MULTILINE)
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+    buckets = {edge: float(count) for edge, count in found}
+    return 1 - buckets["0.05"] / buckets["+Inf"]
+
+
+@pytest.mark.slow
+async def test_a_thousand_join_one_room(tmp_path: Path) -> None:
+    late = []
+    # What else this machine does counts as lag too: one undisturbed attempt shows what the server can do.
+    for _ in range(ATTEMPTS):
+        async with running_server(tmp_path) as server:
+            late.append(await lag_of_a_storm(server))
+        if late[-1] <= 0.01:
+            break
+    assert min(late) <= 0.01, f"share of readings above 50 ms, by attempt: {late}"
