@@ -44,7 +44,6 @@ from signaling.server import Server, build_server, listen
 log = logging.getLogger(__name__)
 
 NODE = "local"  # the one node there is without a cluster
-STATS_INTERVAL_S = 5.0  # one batch of columns per worker; a scrape is usually every 15 s
 # A full collection takes 0.3 s with a thousand clients, and by default one comes every second as they join.
 # What was there at the start is never looked at again; young garbage goes as usual; old garbage at this pace.
 COLLECT_INTERVAL_S = 60.0
@@ -101,7 +100,8 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         loop.create_task(server.serve(sockets=[listener]))
         for server, listener in zip(servers, listeners, strict=True)
     ]
-    chores = [loop.create_task(_poll_stats(plane, plane_metrics)), loop.create_task(_collect_garbage())]
+    polling = _poll_stats(plane, plane_metrics, settings.http.metrics_interval_s)
+    chores = [loop.create_task(polling), loop.create_task(_collect_garbage())]
     try:
         await _started(servers, tasks)
         _calm_collector()
@@ -156,9 +156,9 @@ def _plane(settings: Settings, announced: Announcement) -> DataPlane:
         raise SettingsError([f"rtc.port: cannot receive at {where} port {rtc.port}: {error}"]) from None
 
 
-async def _poll_stats(plane: DataPlane, metrics: PlaneMetrics) -> None:
+async def _poll_stats(plane: DataPlane, metrics: PlaneMetrics, interval_s: float) -> None:
     while True:
-        await asyncio.sleep(STATS_INTERVAL_S)
+        await asyncio.sleep(interval_s)
         try:
             for worker in await plane.stats():
                 metrics.update(worker.worker, worker.tables)

@@ -45,6 +45,8 @@ class HttpSettings(Section):
     """PEM private key that belongs to it."""
     metrics_port: Port | None = None
     """A second port for /metrics alone, so that it need not be public; unset: on the main port."""
+    metrics_interval_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    """Between two readings of the packet plane's figures for /metrics; a scrape is usually every 15 s."""
     page: bool = True
     """Serve the demo page and the browser client."""
 
