@@ -66,6 +66,8 @@ COUNTERS: tuple[tuple[str, str, tuple[str, ...], Mapping[str, tuple[str, ...]]],
     ),
 )
 LAG_COLUMN = "lag_s"
+HELD = ("transports", "tracks", "slots", "addresses", "handshakes_waiting")
+"""Columns of the worker table that say how much there is now."""
 
 # Columns with measurements, by histogram.
 LOSS_COLUMNS, JITTER_COLUMNS, RTT_COLUMNS = ("loss",), ("jitter_s",), ("rtt_s",)
@@ -118,6 +120,11 @@ class PlaneMetrics(Collector):
         ):
             drops.add_metric((reason,), self._total(DROPS_TABLE, reason) or 0)
         yield drops
+        held = GaugeMetricFamily("airside_plane_held", "What the packet plane holds.", labels=("what",))
+        for what in HELD:
+            if (number := self._total(WORKER_TABLE, what)) is not None:
+                held.add_metric((what,), number)
+        yield held
         lag = GaugeMetricFamily(
             "airside_worker_lag_seconds",
             "Longest turn of a worker since the last reading.",

@@ -144,10 +144,9 @@ class Caller:
 
     async def hear(self, kind: str, after: int = 0, seconds: float = WAIT_S) -> Any:
         """The first message of a type, not counting the first `after` of all messages."""
-        found = await self.until(
+        return await self.until(
             lambda: next((m for m in self.messages[after:] if m["type"] == kind), None), seconds
         )
-        return found
 
     async def until(self, condition: Callable[[], Any], seconds: float = WAIT_S) -> Any:
         """Wait for something that messages bring; gives what the condition gave."""
@@ -208,11 +207,9 @@ class Caller:
         commands: list[Command] = [
             AddTransport(self.transport, self.room, Role.CLIENT, self.credentials, self.number),
             replace(remote, **change),
+            *map(self._add_slot, plan.send),
+            *map(self._add_track, plan.receive),
         ]
-        for section in plan.send:
-            commands.append(self._add_slot(section))
-        for received in plan.receive:
-            commands.append(self._add_track(received))
         self.plane.apply(commands)
 
     def _add_slot(self, section: SendSection) -> AddSlot:

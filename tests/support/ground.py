@@ -66,6 +66,11 @@ class Ground:
         """For the room of the bystanders."""
         return self.server.token(room, identity, **grant)
 
+    async def held(self, what: str) -> float:
+        """How many transports, tracks, slots or addresses the packet plane holds, freshly read."""
+        await asyncio.sleep(2 * METRICS_INTERVAL_S)
+        return labelled(await self.server.metrics(), "airside_plane_held", "what")[what]
+
     @asynccontextmanager
     async def undisturbed(
         self,
@@ -74,7 +79,7 @@ class Ground:
         memory_mb: float = MEMORY_MB,
         log_lines: int = LOG_LINES,
     ) -> AsyncIterator[Watch]:
-        """An attack runs inside. Afterwards: nobody heard a gap, the server lives, has counted, holds nothing.
+        """An attack runs inside. Then: no gap was heard, the server lives, has counted, holds nothing of it.
 
         Args:
             *reasons: Drops that together must rise.
@@ -89,7 +94,7 @@ class Ground:
             starved = self.starved_ms()
             yield watch
             await self._count(watch)
-            heard = await self._listen(meter)
+            heard = await self.listen(meter)
         assert self.server.process.returncode is None, "the server died"
         self.check_gap(heard, starved)
         grown = resident_mb(self.server) - memory
@@ -107,7 +112,7 @@ class Ground:
         starved_ms = self.starved_ms() - starved_before_ms
         assert heard.max_gap_ms - starved_ms < AUDIBLE_GAP_MS, f"{heard}, {starved_ms:.1f} ms without a core"
 
-    async def _listen(self, meter: int) -> Heard:
+    async def listen(self, meter: int) -> Heard:
         """What was heard, once it is enough to judge by."""
         deadline = time.monotonic() + COUNTED_S
         while True:
@@ -125,7 +130,7 @@ class Ground:
             if watch.total >= (watch.at_least if watch.reasons else 0):
                 return
             risen = {reason: count for reason, count in watch.counted.items() if count}
-            assert time.monotonic() < deadline, f"{watch.reasons} rose by {watch.total}; all that rose: {risen}"
+            assert time.monotonic() < deadline, f"{watch.reasons} rose by {watch.total}; what rose: {risen}"
             await asyncio.sleep(METRICS_INTERVAL_S)
 
 

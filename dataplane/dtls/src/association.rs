@@ -10,7 +10,7 @@ use openssl::x509::X509;
 use crate::fingerprint::{Fingerprint, HashKind};
 use crate::identity::Identity;
 use crate::pipe::Pipe;
-use crate::records::Gate;
+use crate::records::{APPLICATION_DATA, Gate};
 use crate::retransmit::Retransmit;
 use crate::srtp::{SrtpKeying, SrtpProfile};
 use crate::sys;
@@ -88,7 +88,7 @@ pub enum DtlsError {
 /// What has been counted so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DtlsStats {
-    /// Records that never reached OpenSSL.
+    /// Records that never reached OpenSSL, and datagrams of data that it found forged or repeated.
     pub dropped_records: u32,
     /// Flights sent again because nothing came back.
     pub retransmits: u32,
@@ -158,14 +158,18 @@ impl Dtls {
         if records.is_empty() {
             return Ok(());
         }
-        let len = records.len();
+        let (len, data) = (records.len(), records[0] == APPLICATION_DATA);
         self.stream.get_mut().inbound = Some(records);
         let outcome = match self.state {
             State::Handshaking => self.advance_handshake(now),
             State::Connected | State::Closed => Ok(()),
         };
         if self.state == State::Connected {
+            let before = self.events.len();
             self.read_data(len);
+            if data && self.events.len() == before {
+                self.stats.dropped_records = self.stats.dropped_records.saturating_add(1);
+            }
         }
         self.stream.get_mut().inbound = None;
         outcome

@@ -22,7 +22,7 @@ const MAX_FINISHED_LEN: usize = 64;
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
-const APPLICATION_DATA: u8 = 23;
+pub(crate) const APPLICATION_DATA: u8 = 23;
 
 /// What the association is ready to take.
 #[derive(Debug)]

@@ -221,6 +221,8 @@ impl Engine {
 
     /// Sends what DTLS wants sent and acts on what it found out.
     pub(crate) fn after_secure(&mut self, key: usize, now: Instant) {
+        let rejected = self.transports[key].secure.take_rejected();
+        (0..rejected).for_each(|_| self.out.drops.count(DropReason::DtlsRejected));
         loop {
             let transport = &mut self.transports[key];
             while let Some(datagram) = transport.secure.poll_transmit() {

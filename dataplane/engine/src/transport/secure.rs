@@ -44,6 +44,8 @@ pub(crate) struct Secure {
     unverified: Option<Option<SrtpKeying>>,
     early: VecDeque<Vec<u8>>,
     verified: bool,
+    /// Refusals of the association that were counted already.
+    rejected: u32,
     events: VecDeque<SecureEvent>,
 }
 
@@ -57,6 +59,7 @@ impl Secure {
             unverified: None,
             early: VecDeque::new(),
             verified: false,
+            rejected: 0,
             events: VecDeque::new(),
         }
     }
@@ -112,11 +115,18 @@ impl Secure {
     /// held data, which only the verified peer can have sent.
     pub(crate) fn feed(&mut self, datagram: &[u8], now: Instant) -> bool {
         let Some(dtls) = &mut self.dtls else { return false };
-        // What ended it is told by its event; what was refused is counted in its statistics.
+        // What ended it is told by its event; what was refused by `take_rejected`.
         let _ = dtls.handle_datagram(datagram, now);
         let before = self.events.len();
         self.drain();
         self.events.len() > before
+    }
+
+    /// How many records and hellos were refused since the last call.
+    pub(crate) fn take_rejected(&mut self) -> u32 {
+        let stats = self.dtls.as_ref().map(|dtls| dtls.stats()).unwrap_or_default();
+        let refused = stats.dropped_records.saturating_add(stats.restarts);
+        refused - std::mem::replace(&mut self.rejected, refused)
     }
 
     /// Retransmits and gives up, both when due.
