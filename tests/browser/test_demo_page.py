@@ -13,6 +13,7 @@ from tests.support.server import ROOT, running_server
 
 pytestmark = pytest.mark.browser
 ARTIFACTS = ROOT / "tests" / "artifacts"
+SPEECH = f"--use-file-for-fake-audio-capture={ROOT / 'tests' / 'loopback' / 'data' / 'speech.wav'}"
 MOVING = 0.5  # mean difference of pixel values between two moments; a still picture stays under 0.1
 
 
@@ -25,7 +26,7 @@ async def test_two_pages_see_and_hear_each_other(tmp_path: Path, workers: int, p
     need_chromium()
     async with (
         running_server(tmp_path, workers=workers, port_per_worker=port_per_worker) as server,
-        chromium() as browser,
+        chromium(SPEECH) as browser,
     ):
         ada = await browser.page(server.page("lounge", "Ada"))
         bob = await browser.page(server.page("lounge", "Bob"))
