@@ -86,7 +86,9 @@ impl KeyframeRequester {
     #[must_use]
     pub fn poll_timeout(&self, rtt: Duration) -> Option<Instant> {
         let wanted = self.wanted_since?;
-        Some(self.last_sent.map_or(wanted, |sent| wanted.max(sent + self.interval(rtt))))
+        let Some(sent) = self.last_sent else { return Some(wanted) };
+        let next = wanted.max(sent + self.interval(rtt));
+        Some(if next - wanted > ALARM { next.max(sent + ALARM_INTERVAL) } else { next })
     }
 
     /// The publisher has not answered for three seconds.
@@ -194,5 +196,18 @@ mod tests {
         assert!(!filter.is_new(1, 0));
         assert!(filter.is_new(1, 1));
         assert!(filter.is_new(2, 1));
+    }
+
+    #[test]
+    fn the_timeout_is_never_before_the_next_request() {
+        let (mut requester, start) = (KeyframeRequester::new(false, true), Instant::now());
+        requester.want(start);
+        let (mut now, mut requests) = (start, 0);
+        for _ in 0..100 {
+            now = requester.poll_timeout(RTT).unwrap();
+            assert!(requester.poll(now, RTT).is_some(), "{:?} after the wish", now - start);
+            requests += 1;
+        }
+        assert!(now - start > Duration::from_secs(20), "{requests} requests in {:?}", now - start);
     }
 }

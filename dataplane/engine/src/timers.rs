@@ -4,9 +4,13 @@
 //! time is set already. Waking too early is harmless, and so is a key whose owner is gone.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::RoomId;
+
+/// Nobody is woken twice within this time, so that a deadline that stays in the past costs a little
+/// work and never the worker.
+const MIN_STEP: Duration = Duration::from_millis(1);
 
 /// Who is to be woken: keys of the engine's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,12 +27,15 @@ pub(crate) struct Wake(Option<Instant>);
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeSet<(Instant, TimerKey)>,
+    /// After the newest time at which somebody was woken.
+    floor: Option<Instant>,
 }
 
 impl Timers {
     /// Wakes `key` at `at` or before.
     #[inline]
     pub(crate) fn arm(&mut self, key: TimerKey, wake: &mut Wake, at: Instant) {
+        let at = self.floor.map_or(at, |floor| at.max(floor));
         match wake.0 {
             Some(earlier) if earlier <= at => return,
             Some(later) => {
@@ -58,6 +65,7 @@ impl Timers {
             return None;
         }
         self.queue.pop_first();
+        self.floor = Some(now + MIN_STEP);
         Some(key)
     }
 }
@@ -96,6 +104,14 @@ mod tests {
         assert_eq!(timers.pop_due(at(9)), None);
         assert_eq!(timers.pop_due(at(10)), Some(key));
         assert_eq!(timers.next(), None);
+        wake.fired();
+        timers.arm(key, &mut wake, at(5));
+        assert_eq!(
+            timers.pop_due(at(10)),
+            None,
+            "a deadline in the past does not hold up the rest"
+        );
+        assert_eq!(timers.pop_due(at(11)), Some(key));
         wake.fired();
         timers.arm(key, &mut wake, at(40));
         timers.disarm(key, &mut wake);
