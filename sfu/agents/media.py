@@ -59,6 +59,13 @@ class Media(Protocol):
     async def accept(self, answer_sdp: str) -> None:
         """Take the answer to the last offer."""
 
+    async def ready(self) -> None:
+        """Wait until media can flow and both data channels are open.
+
+        Raises:
+            MediaError: The transport ended, or did not come up in time.
+        """
+
     async def send_data(self, message: bytes, *, reliable: bool) -> None:
         """Send on a data channel; waits until it is open, and while too much is queued.
 

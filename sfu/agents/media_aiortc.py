@@ -218,12 +218,21 @@ class AiortcMedia:
             if task is None and transceiver.receiver.track is not None:
                 self._receiving[transceiver] = asyncio.create_task(self._read(transceiver))
 
-    async def send_data(self, message: bytes, *, reliable: bool) -> None:
+    async def ready(self) -> None:
+        for reliable in (True, False):
+            await self._wait_open(reliable)
+
+    async def _wait_open(self, reliable: bool) -> None:
         try:
             async with asyncio.timeout(OPEN_TIMEOUT_S):
                 await self._open[reliable].wait()
         except TimeoutError:
             raise MediaError("the data channel did not open") from None
+        if self._closed:
+            raise MediaError("the peer connection is closed")
+
+    async def send_data(self, message: bytes, *, reliable: bool) -> None:
+        await self._wait_open(reliable)
         channel = self._channels[reliable]
         while reliable and channel.bufferedAmount > HIGH_WATER_BYTES and not self._closed:
             self._low.clear()

@@ -214,6 +214,14 @@ class Room:
         """Why the session is over; None while it is not."""
         return self._disconnected
 
+    async def connected(self) -> None:
+        """Wait until media can flow and data messages reach us: those sent before are not kept.
+
+        Raises:
+            MediaError: The transport ended, or did not come up in time.
+        """
+        await self.media.ready()
+
     def events(self) -> Stream[RoomEvent]:
         """Events from now on, until the session is over. Readers do not disturb each other."""
         stream: Stream[RoomEvent] = Stream(EVENT_BACKLOG, self._streams)

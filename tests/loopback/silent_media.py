@@ -63,6 +63,9 @@ class SilentMedia:
         result = accept(self._offered, parse(answer_sdp))
         self._agreed, self.plan = result.agreed, result.plan
 
+    async def ready(self) -> None:
+        raise NotImplementedError
+
     async def send_data(self, message: bytes, *, reliable: bool) -> None:
         raise NotImplementedError
 
