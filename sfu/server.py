@@ -149,6 +149,7 @@ def _plane(settings: Settings, announced: Announcement) -> DataPlane:
             bind=rtc.bind,
             port=rtc.port,
             port_per_worker=rtc.port_per_worker,
+            room_share=rtc.room_share,
             announce=announced.addresses,
         )
     except OSError as error:

@@ -14,6 +14,7 @@ from sfu import __version__
 from sfu.cli import rooms, tokens
 from sfu.cli.flags import parse_flags
 from sfu.core.errors import AirsideError
+from sfu.loadtest.cli import load_test
 from sfu.settings.load import load
 from sfu.settings.models import Settings
 from sfu.settings.modes import for_development, for_production
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(tokens.app, name="token")
 app.add_typer(rooms.app, name="room")
+app.command("load-test")(load_test)
 
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings as YAML; see config/sfu.yaml.")
@@ -86,12 +88,6 @@ def _fail(error: AirsideError, code: int) -> NoReturn:
 
 def main() -> None:
     """Run the command line; errors of ours are sentences, not traces."""
-    try:
-        from sfu.loadtest import cli as loadtest
-    except ImportError:
-        pass
-    else:
-        app.command("load-test")(loadtest.load_test)
     try:
         app()
     except AirsideError as error:

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from sfu.loadtest.options import DEFAULT_LAYERS, DEFAULT_URL, Options
-from sfu.loadtest.report import Report, as_table
-from sfu.loadtest.runner import Progress, run
+from sfu.loadtest import Options, Progress, Report, run
+from sfu.loadtest.options import DEFAULT_LAYERS, DEFAULT_URL
+from sfu.loadtest.report import as_table
 from sfu.settings.modes import DEV_KEYS
 
 EXIT_INCOMPLETE = 1

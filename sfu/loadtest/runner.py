@@ -7,8 +7,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from sfu.core.codecs import MediaKind
@@ -18,6 +17,7 @@ from sfu.dataplane.events import Event, TransportStateChanged, WorkerStats
 from sfu.dataplane.plane import DataPlane
 from sfu.loadtest.client import Client, ClientSpec
 from sfu.loadtest.options import MAX_TRACKS_PER_SUBSCRIBER, Options
+from sfu.loadtest.progress import OnProgress, Progress
 from sfu.loadtest.report import Joins, Quantiles, Reading, Report, measure
 from sfu.loadtest.server_load import metrics_url, read_cpu_s
 from sfu.loadtest.signal import JoinFailedError, signal_url
@@ -37,24 +37,6 @@ class LoadTestError(AirsideError):
     """The options make no sense, or the server cannot be found."""
 
     code = "load_test"
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where the test is."""
-
-    phase: str
-    """`joining`, `settling`, `measuring`, `leaving`."""
-    done: float
-    """0 to 1, of the phase."""
-    joined: int
-    failed: int
-    packets_per_s: float
-    tracks: int
-    """That packets arrive of."""
-
-
-OnProgress = Callable[[Progress], None]
 
 
 def specs(options: Options) -> list[ClientSpec]:

@@ -68,6 +68,9 @@ class RtcSettings(Section):
     """One UDP port for each worker, counted up from `port`, in place of one for all."""
     workers: Annotated[int, Field(ge=0, le=255)] = 0
     """Packet workers; 0: one per CPU core."""
+    room_share: PositiveCount = 50
+    """Participants of one room on a worker before the next worker gets some. Small rooms stay on one: a
+    packet between two workers costs a hand-over; a large room needs more than one core."""
     announce: tuple[IpAddress, ...] = ()
     """IP addresses given to clients. Empty: every address of this machine that is not loopback.
     Must be set where a container or NAT hides the public one."""

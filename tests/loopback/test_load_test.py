@@ -1,0 +1,53 @@
+"""A whole server under the load test: publishers and subscribers on the packet plane in client role."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sfu.loadtest import Options, Progress, run
+from tests.support.server import API_KEY, API_SECRET, Server, running_server
+
+CAST = {"audio_publishers": 2, "video_publishers": 1, "subscribers": 3}
+
+
+def options(server: Server, **changes: int) -> Options:
+    numbers = {**CAST, **changes}
+    return Options(API_KEY, API_SECRET, url=server.ws_url, duration_s=1.0, **numbers)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("workers", "port_per_worker"),
+    [(1, False), (2, False), (2, True)],
+    ids=["one", "shared port", "own ports"],
+)
+async def test_every_subscriber_gets_every_track(tmp_path: Path, workers: int, port_per_worker: bool) -> None:
+    # One participant per worker in turn: every second subscription crosses a ring.
+    async with running_server(
+        tmp_path, workers=workers, port_per_worker=port_per_worker, rtc__room_share="1"
+    ) as server:
+        report = await run(options(server))
+    assert report.passed, report
+    assert report.loss_ratio == 0
+    # Two audio tracks of 50 packets and a picture 30 times a second, for three subscribers.
+    assert report.received_packets > 3 * (2 * 45 + 25)
+    assert report.joins.media_s.max < 5
+    assert report.server_cpu_ratio is not None
+
+
+async def test_clients_of_several_workers_and_rooms(tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    async with running_server(tmp_path) as server:
+        report = await run(options(server, rooms=2, workers=2), seen.append)
+    assert report.passed, report
+    assert report.tracks_received == 2 * 3 * 3
+    assert {progress.phase for progress in seen} >= {"joining", "measuring", "leaving"}
+
+
+async def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
+    async with running_server(tmp_path, room__max_participants="4") as server:
+        report = await run(options(server))
+    assert not report.passed
+    assert report.joins.failed == {"room_full": 2}
+    assert report.joins.succeeded == 4
