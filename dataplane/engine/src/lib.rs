@@ -35,6 +35,7 @@ pub mod nack;
 pub mod net;
 mod offset_map;
 mod output;
+pub mod pacer;
 pub mod packet;
 mod publish;
 pub mod receive_estimate;

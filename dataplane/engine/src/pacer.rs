@@ -1,0 +1,577 @@
+//! Spreads what leaves for one transport, so that a keyframe does not overrun the last hop
+//! (forwarding reference, section 6.9).
+//!
+//! A token bucket: while there are tokens, a packet leaves at once and is never stored, which is
+//! the usual case. Else it waits in the queue of its class: retransmissions before video, video by
+//! importance. Audio never waits, but takes its tokens. Padding exists only for probes.
+//!
+//! Fresh before late: a queue that would take too long loses its least important track up to that
+//! track's next keyframe; a keyframe itself is given more time. Numbers of the transport (transport-wide sequence, abs-send-time) are to
+//! be given when a packet leaves, not when it is pushed.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::bwe::{PacketClass, ProbeCluster, ProbeId};
+use crate::ids::SlotId;
+use crate::units::{Bitrate, DataSize};
+
+/// Sending rate over the estimate: bursts leave faster than the mean (libwebrtc has 2.5).
+const FACTOR: f64 = 2.0;
+/// The bucket is filled at least at this rate. The reference has 1 Mbit/s; on a link of 300 kbit/s
+/// that lets a keyframe of 10 kB queue for 190 ms there, at this rate for 120 ms.
+const MIN_RATE: Bitrate = Bitrate::kbps(500);
+/// Depth of the bucket: 12 full packets leave back to back.
+const DEPTH: DataSize = DataSize::bytes(12 * 1200);
+/// Audio may run the bucket this far into debt, no further: it must not stop video for long.
+const MAX_DEBT: DataSize = DataSize::bytes(4 * 1200);
+/// While something waits, it is looked after at this pace ...
+const TICK: Duration = Duration::from_millis(5);
+/// ... and during a probe, whose packets should be evenly spaced, at this.
+const PROBE_TICK: Duration = Duration::from_millis(2);
+/// A queue longer than this is worth telling the allocator.
+pub const LONG_QUEUE: Duration = Duration::from_millis(250);
+/// A queue longer than this loses its least important track ...
+const MAX_QUEUE: Duration = Duration::from_millis(500);
+/// ... unless a keyframe waits in it: without it nothing is seen at all (libwebrtc's queue limit).
+const MAX_KEYFRAME_QUEUE: Duration = Duration::from_secs(2);
+/// Bound of memory, whatever the rate.
+const MAX_PACKETS: usize = 2048;
+/// A probe that could not be finished within this time is given up.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Queues: retransmissions, then video by importance.
+const QUEUES: usize = 1 + IMPORTANCES;
+const IMPORTANCES: usize = 3;
+
+/// What the pacer must know of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Audio, video or retransmission. Padding is not pushed, see [`Pacer::poll_padding`].
+    pub class: PacketClass,
+    /// The section it belongs to; packets of one slot and class never overtake each other.
+    pub slot: SlotId,
+    /// 0 (thumbnail) to 2 (screen share, pinned): the allocator's class.
+    pub importance: u8,
+    /// Bytes on the wire, IP and UDP headers included.
+    pub size: usize,
+    /// Forwarding may start here: it is the first packet of a keyframe.
+    pub keyframe: bool,
+    /// It is the last packet of its frame (all spatial layers).
+    pub end: bool,
+}
+
+/// What to do with a packet that was pushed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict<T> {
+    /// Send it now; it belongs to the probe, if one is given.
+    Now(T, Option<ProbeId>),
+    /// It waits; `poll` gives it back.
+    Queued,
+    /// Its track is being dropped until the next keyframe.
+    Dropped,
+}
+
+/// A packet whose turn has come.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Release<T> {
+    /// As pushed.
+    pub header: Header,
+    /// As pushed.
+    pub item: T,
+    /// The probe it belongs to.
+    pub probe: Option<ProbeId>,
+    /// When it was pushed.
+    pub pushed: Instant,
+}
+
+/// A track lost its queued packets and waits for a keyframe: ask the publisher for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Which.
+    pub slot: SlotId,
+    /// Packets dropped from the queue.
+    pub packets: usize,
+}
+
+/// Paces one transport.
+#[derive(Debug)]
+pub struct Pacer<T> {
+    rate: Bitrate,
+    /// Bytes that may leave now; negative after audio took more than there was.
+    tokens: f64,
+    filled: Option<Instant>,
+    queues: [VecDeque<Waiting<T>>; QUEUES],
+    queued_bytes: usize,
+    queued_packets: usize,
+    /// Only audio leaves.
+    held: bool,
+    probe: Option<Probe>,
+    /// Slots that lost their packets and have not seen a keyframe since.
+    cut: Vec<SlotId>,
+    /// Slots in the middle of a keyframe.
+    in_keyframe: Vec<SlotId>,
+    news: VecDeque<Cut>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    header: Header,
+    /// It is part of a keyframe.
+    key: bool,
+    pushed: Instant,
+    item: T,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Probe {
+    cluster: ProbeCluster,
+    since: Instant,
+    packets: usize,
+    bytes: usize,
+}
+
+impl<T> Pacer<T> {
+    /// A full bucket for this estimate.
+    #[must_use]
+    pub fn new(estimate: Bitrate) -> Self {
+        let mut pacer = Self {
+            rate: MIN_RATE,
+            tokens: DEPTH.as_bytes() as f64,
+            filled: None,
+            queues: std::array::from_fn(|_| VecDeque::new()),
+            queued_bytes: 0,
+            queued_packets: 0,
+            held: false,
+            probe: None,
+            cut: Vec::new(),
+            in_keyframe: Vec::new(),
+            news: VecDeque::new(),
+        };
+        pacer.set_estimate(estimate);
+        pacer
+    }
+
+    /// The estimate changed.
+    pub fn set_estimate(&mut self, estimate: Bitrate) {
+        self.rate = (estimate * FACTOR).max(MIN_RATE);
+    }
+
+    /// The network itself holds a queue that must drain first: nothing but audio leaves.
+    pub fn set_held(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Plays a probe: from now until it is complete everything that leaves belongs to it, and what
+    /// media does not fill comes from [`Self::poll_padding`]. Replaces an unfinished one.
+    pub fn start_probe(&mut self, cluster: ProbeCluster, now: Instant) {
+        self.probe = Some(Probe { cluster, since: now, packets: 0, bytes: 0 });
+    }
+
+    /// How long the newest packet will wait, or the oldest one has waited, whichever is more.
+    #[must_use]
+    pub fn queue_delay(&self, now: Instant) -> Duration {
+        if self.queued_packets == 0 {
+            return Duration::ZERO;
+        }
+        let oldest = self.queues.iter().filter_map(|queue| queue.front()).map(|w| w.pushed).min();
+        let waited = oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        waited.max(DataSize::of(self.queued_bytes) / self.rate)
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Takes a packet that is ready to leave.
+    pub fn push(&mut self, header: Header, item: T, now: Instant) -> Verdict<T> {
+        self.fill(now);
+        if header.class == PacketClass::Audio {
+            return Verdict::Now(item, self.take(header.size));
+        }
+        if !self.cut.is_empty() && !self.pass_cut(&header) {
+            return Verdict::Dropped;
+        }
+        let key = self.is_of_keyframe(&header);
+        if self.queued_packets == 0 && self.tokens > 0.0 && !self.held {
+            return Verdict::Now(item, self.take(header.size));
+        }
+        let queue = self.queue_of(&header);
+        self.queues[queue].push_back(Waiting { header, key, pushed: now, item });
+        self.queued_bytes += header.size;
+        self.queued_packets += 1;
+        self.shorten(now);
+        if self.cut.contains(&header.slot) { Verdict::Dropped } else { Verdict::Queued }
+    }
+
+    /// The next packet that may leave now.
+    pub fn poll(&mut self, now: Instant) -> Option<Release<T>> {
+        self.fill(now);
+        if self.queued_packets == 0 || self.tokens <= 0.0 || self.held {
+            return None;
+        }
+        let waiting = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
+        self.forget(&waiting.header);
+        let probe = self.take(waiting.header.size);
+        Some(Release { header: waiting.header, item: waiting.item, probe, pushed: waiting.pushed })
+    }
+
+    /// Whether the probe wants a packet beside the media now. Send one, best a recent packet again,
+    /// else padding, and tell its size to [`Self::sent_padding`]. Ask after `poll` gave nothing.
+    pub fn poll_padding(&mut self, now: Instant) -> Option<ProbeId> {
+        let probe = self.probe?;
+        let elapsed = now.saturating_duration_since(probe.since);
+        if elapsed > PROBE_TIMEOUT {
+            self.probe = None;
+            return None;
+        }
+        let due = (probe.cluster.rate * elapsed).as_bytes();
+        let wanted = self.queued_packets == 0 && !self.held && due >= probe.bytes as u64;
+        wanted.then_some(probe.cluster.id)
+    }
+
+    /// A packet for the probe has left; `None`: there was none to send, the probe ends.
+    pub fn sent_padding(&mut self, size: Option<usize>) {
+        match size {
+            Some(size) => {
+                self.take(size);
+            }
+            None => self.probe = None,
+        }
+    }
+
+    /// The next track that lost its queued packets.
+    pub fn poll_cut(&mut self) -> Option<Cut> {
+        self.news.pop_front()
+    }
+
+    /// A slot has another source, or none: what waits is of no use any more.
+    pub fn forget_slot(&mut self, slot: SlotId) {
+        self.drop_slot(slot);
+        self.cut.retain(|cut| *cut != slot);
+        self.in_keyframe.retain(|open| *open != slot);
+    }
+
+    /// When to poll again.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let filled = self.filled?;
+        if self.probe.is_some() {
+            return Some(filled + PROBE_TICK);
+        }
+        if self.queued_packets == 0 || self.held {
+            return None;
+        }
+        let missing = DataSize::bytes((-self.tokens).max(0.0) as u64);
+        Some(filled + (missing / self.rate).max(TICK))
+    }
+
+    /// Whether a packet may pass though its track was cut: only a keyframe ends that.
+    fn pass_cut(&mut self, header: &Header) -> bool {
+        let Some(index) = self.cut.iter().position(|slot| *slot == header.slot) else {
+            return true;
+        };
+        let starts = header.keyframe && header.class == PacketClass::Video;
+        if starts {
+            self.cut.swap_remove(index);
+        }
+        starts
+    }
+
+    /// Follows keyframes from their first to their last packet.
+    fn is_of_keyframe(&mut self, header: &Header) -> bool {
+        if header.class != PacketClass::Video {
+            return false;
+        }
+        let open = self.in_keyframe.iter().position(|slot| *slot == header.slot);
+        match (header.keyframe, header.end, open) {
+            (true, false, None) => self.in_keyframe.push(header.slot),
+            (_, true, Some(index)) => {
+                self.in_keyframe.swap_remove(index);
+            }
+            _ => {}
+        }
+        header.keyframe || open.is_some()
+    }
+
+    /// Where a packet waits: behind those of its slot that wait already, else by importance.
+    fn queue_of(&self, header: &Header) -> usize {
+        if header.class == PacketClass::Retransmission {
+            return 0;
+        }
+        let importance = usize::from(header.importance).min(IMPORTANCES - 1);
+        let same = |queue: &usize| {
+            self.queues[*queue].iter().any(|waiting| waiting.header.slot == header.slot)
+        };
+        (1..QUEUES).find(same).unwrap_or(QUEUES - 1 - importance)
+    }
+
+    fn fill(&mut self, now: Instant) {
+        let last = self.filled.replace(now).unwrap_or(now);
+        let elapsed = now.saturating_duration_since(last).as_secs_f64();
+        let rate = match &self.probe {
+            Some(probe) => self.rate.max(probe.cluster.rate),
+            None => self.rate,
+        };
+        self.tokens += elapsed * rate.as_f64_bps() / 8.0;
+        self.tokens = self.tokens.min(DEPTH.as_bytes() as f64);
+    }
+
+    /// Books a packet that leaves; names the probe it belongs to.
+    fn take(&mut self, size: usize) -> Option<ProbeId> {
+        self.tokens = (self.tokens - size as f64).max(-(MAX_DEBT.as_bytes() as f64));
+        let probe = self.probe.as_mut()?;
+        let id = probe.cluster.id;
+        probe.packets += 1;
+        probe.bytes += size;
+        // One packet more than asked for: the first only marks the start of the measurement.
+        if probe.packets > probe.cluster.min_packets && probe.bytes > probe.cluster.min_bytes {
+            self.probe = None;
+        }
+        Some(id)
+    }
+
+    fn forget(&mut self, header: &Header) {
+        self.queued_bytes -= header.size;
+        self.queued_packets -= 1;
+    }
+
+    /// Drops what makes the queue too long.
+    fn shorten(&mut self, now: Instant) {
+        while self.queue_delay(now) > MAX_QUEUE || self.queued_packets > MAX_PACKETS {
+            let keys_too =
+                self.queue_delay(now) > MAX_KEYFRAME_QUEUE || self.queued_packets > MAX_PACKETS;
+            let Some(slot) = self.least_important(keys_too) else { return };
+            let packets = self.drop_slot(slot);
+            self.in_keyframe.retain(|open| *open != slot);
+            self.cut.push(slot);
+            self.news.push_back(Cut { slot, packets });
+        }
+    }
+
+    /// The slot to drop: of the least importance, the longest queue. Without `keys_too` only one
+    /// that has no keyframe waiting.
+    fn least_important(&self, keys_too: bool) -> Option<SlotId> {
+        self.queues.iter().rev().find_map(|queue| {
+            let of = |slot: SlotId| queue.iter().filter(move |w| w.header.slot == slot);
+            let slots = queue.iter().map(|waiting| waiting.header.slot);
+            slots
+                .filter(|slot| keys_too || !of(*slot).any(|waiting| waiting.key))
+                .max_by_key(|slot| of(*slot).map(|waiting| waiting.header.size).sum::<usize>())
+        })
+    }
+
+    fn drop_slot(&mut self, slot: SlotId) -> usize {
+        let before = self.queued_packets;
+        for queue in &mut self.queues {
+            queue.retain(|waiting| {
+                let keep = waiting.header.slot != slot;
+                if !keep {
+                    self.queued_bytes -= waiting.header.size;
+                    self.queued_packets -= 1;
+                }
+                keep
+            });
+        }
+        before - self.queued_packets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const CAMERA: SlotId = SlotId(1);
+    const SCREEN: SlotId = SlotId(2);
+
+    fn header(class: PacketClass, slot: SlotId, importance: u8) -> Header {
+        Header { class, slot, importance, size: 1200, keyframe: false, end: false }
+    }
+
+    fn video(slot: SlotId, importance: u8) -> Header {
+        header(PacketClass::Video, slot, importance)
+    }
+
+    /// Half a megabit a second: 62.5 bytes a millisecond.
+    fn pacer() -> Pacer<u32> {
+        Pacer::new(Bitrate::kbps(250))
+    }
+
+    /// Empties the bucket and leaves one packet waiting.
+    fn saturate(pacer: &mut Pacer<u32>, now: Instant) {
+        for i in 0..12 {
+            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Verdict::Now(i, None));
+        }
+        assert_eq!(pacer.push(video(CAMERA, 1), 12, now), Verdict::Queued);
+    }
+
+    fn drain(pacer: &mut Pacer<u32>, from: Instant, time: Duration) -> Vec<(Instant, u32)> {
+        let mut released = Vec::new();
+        let mut now = from;
+        while now < from + time {
+            now += MS;
+            while let Some(release) = pacer.poll(now) {
+                released.push((now, release.item));
+            }
+        }
+        released
+    }
+
+    #[test]
+    fn a_burst_leaves_at_once_and_the_rest_at_the_rate() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        for i in 13..20 {
+            pacer.push(video(CAMERA, 1), i, now);
+        }
+        let released = drain(&mut pacer, now, 200 * MS);
+        let items: Vec<u32> = released.iter().map(|r| r.1).collect();
+        assert_eq!(items, (12..20).collect::<Vec<_>>());
+        let took = released[7].0 - released[0].0;
+        assert!(took >= 130 * MS && took <= 138 * MS, "{took:?}: 7 packets of 19.2 ms");
+    }
+
+    #[test]
+    fn audio_never_waits() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        let audio = Header { size: 150, ..header(PacketClass::Audio, SlotId(9), 0) };
+        for i in 100..200 {
+            assert_eq!(pacer.push(audio, i, now), Verdict::Now(i, None));
+        }
+        let first = drain(&mut pacer, now, 200 * MS)[0].0;
+        assert!(first - now <= 78 * MS, "video waits for the debt of 4800 bytes at most");
+    }
+
+    #[test]
+    fn retransmissions_first_then_by_importance() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        pacer.push(video(CAMERA, 0), 1, now);
+        pacer.push(video(SCREEN, 2), 2, now);
+        pacer.push(header(PacketClass::Retransmission, CAMERA, 1), 3, now);
+        let items: Vec<u32> = drain(&mut pacer, now, 200 * MS).into_iter().map(|r| r.1).collect();
+        assert_eq!(items, [3, 2, 12, 1]);
+    }
+
+    #[test]
+    fn a_track_that_gains_importance_keeps_its_order() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        pacer.push(video(CAMERA, 2), 13, now);
+        let items: Vec<u32> = drain(&mut pacer, now, 100 * MS).into_iter().map(|r| r.1).collect();
+        assert_eq!(items, [12, 13]);
+    }
+
+    #[test]
+    fn too_long_a_queue_loses_the_least_important_track_until_its_keyframe() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        for i in 0..20 {
+            assert_eq!(pacer.push(video(SCREEN, 2), i, now), Verdict::Queued);
+        }
+        // 26 packets at 62.5 bytes/ms are 499 ms; the next is one too many.
+        for i in 0..5 {
+            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Verdict::Queued);
+        }
+        assert_eq!(pacer.push(video(CAMERA, 1), 5, now), Verdict::Dropped);
+        assert_eq!(pacer.poll_cut(), Some(Cut { slot: CAMERA, packets: 7 }));
+        assert_eq!(pacer.poll_cut(), None);
+        assert_eq!(pacer.push(video(CAMERA, 1), 6, now), Verdict::Dropped);
+        let resent = header(PacketClass::Retransmission, CAMERA, 1);
+        assert_eq!(pacer.push(resent, 6, now), Verdict::Dropped);
+        let key = Header { keyframe: true, ..video(CAMERA, 1) };
+        assert_eq!(pacer.push(key, 7, now), Verdict::Queued);
+        assert_eq!(pacer.queued_bytes(), 21 * 1200);
+    }
+
+    #[test]
+    fn a_keyframe_may_take_longer() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        drain(&mut pacer, now, 300 * MS);
+        let now = now + 300 * MS;
+        let key = Header { keyframe: true, ..video(SCREEN, 2) };
+        assert_eq!(pacer.push(key, 0, now), Verdict::Now(0, None));
+        for i in 1..50 {
+            let verdict = pacer.push(Header { end: i == 49, ..video(SCREEN, 2) }, i, now);
+            assert_ne!(verdict, Verdict::Dropped, "packet {i} of the keyframe");
+        }
+        assert!(pacer.queue_delay(now) > MAX_QUEUE);
+        // What follows waits behind it; another camera without a keyframe goes.
+        assert_eq!(pacer.push(video(SCREEN, 2), 50, now), Verdict::Queued);
+        assert_eq!(pacer.push(video(CAMERA, 1), 51, now), Verdict::Dropped);
+        for i in 52..200 {
+            pacer.push(video(SCREEN, 2), i, now);
+        }
+        assert!(pacer.queue_delay(now) <= MAX_KEYFRAME_QUEUE);
+    }
+
+    #[test]
+    fn held_video_waits_and_is_dropped_when_old() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        pacer.set_held(true);
+        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Queued);
+        assert_eq!(pacer.poll(now + 100 * MS), None);
+        assert_eq!(pacer.poll_timeout(), None);
+        assert_eq!(pacer.push(video(CAMERA, 1), 1, now + 501 * MS), Verdict::Dropped);
+        pacer.set_held(false);
+        let key = Header { keyframe: true, ..video(CAMERA, 1) };
+        assert_eq!(pacer.push(key, 2, now + 502 * MS), Verdict::Now(2, None));
+    }
+
+    #[test]
+    fn a_probe_is_filled_by_media_and_padding_at_its_rate() {
+        let (mut pacer, mut now) = (pacer(), Instant::now());
+        let cluster = ProbeCluster {
+            id: ProbeId(7),
+            rate: Bitrate::mbps(4),
+            min_packets: 5,
+            min_bytes: 10_000,
+        };
+        pacer.push(video(CAMERA, 1), 0, now);
+        pacer.start_probe(cluster, now);
+        let start = now;
+        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Now(0, Some(ProbeId(7))));
+        let mut sent = 1;
+        while pacer.probe.is_some() {
+            now += 2 * MS;
+            while pacer.poll_padding(now).is_some() {
+                pacer.sent_padding(Some(1200));
+                sent += 1;
+            }
+        }
+        assert_eq!(sent, 9, "over 10 000 bytes");
+        let took = now - start;
+        assert!(took >= 18 * MS && took <= 22 * MS, "{took:?}");
+        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Now(0, None));
+    }
+
+    #[test]
+    fn a_probe_without_anything_to_send_ends() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        let cluster = ProbeCluster {
+            id: ProbeId(1),
+            rate: Bitrate::mbps(1),
+            min_packets: 5,
+            min_bytes: 2500,
+        };
+        pacer.start_probe(cluster, now);
+        assert!(pacer.poll_padding(now).is_some());
+        pacer.sent_padding(None);
+        assert_eq!(pacer.poll_padding(now), None);
+        pacer.start_probe(cluster, now);
+        assert_eq!(pacer.poll_padding(now + PROBE_TIMEOUT + MS), None);
+    }
+
+    #[test]
+    fn another_source_forgets_what_waited() {
+        let (mut pacer, now) = (pacer(), Instant::now());
+        saturate(&mut pacer, now);
+        pacer.forget_slot(CAMERA);
+        assert_eq!(pacer.queued_bytes(), 0);
+        assert_eq!(pacer.queue_delay(now), Duration::ZERO);
+    }
+}
