@@ -5,6 +5,7 @@
 //! worker.
 #![forbid(unsafe_code)]
 
+pub mod allocator;
 pub mod audio_level;
 pub mod bwe;
 pub mod cache;
