@@ -1,146 +1,178 @@
-"""What the packet plane counted, as Prometheus metrics. Fed now and then with the workers' tables.
+"""What the packet plane counted, as Prometheus metrics. Fed every few seconds with the workers' tables.
 
-Counters of a worker only grow, so the newest reading is exposed as it is. Measurements (loss, jitter,
-round-trip time) are put into histograms at each feeding: one observation per row and reading.
+The plane counts per stream, and forgets a stream when it ends; metrics count per kind and never go back. So
+each feeding adds what a row has gained since the one before. What a stream did after the last feeding of its
+life is missing; `airside_datagrams` comes from counters of the workers themselves and misses nothing.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-Tables = Mapping[str, Mapping[str, Sequence[int | float]]]
+Column = Sequence[int | float]
+Tables = Mapping[str, Mapping[str, Column]]
 """Table, column, rows; as `sfu.dataplane.events.WorkerStats.tables`."""
 
 LOSS_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 JITTER_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 RTT_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
+MICROSECONDS = 1e-6
 
-WORKER_TABLE, DROPS_TABLE = "worker", "drops"
 
-# Metric, its help, and for each column of the worker table the labels it stands for.
-COUNTERS: tuple[tuple[str, str, tuple[str, ...], Mapping[str, tuple[str, ...]]], ...] = (
-    (
-        "airside_packets",
-        "RTP packets.",
-        ("kind", "direction"),
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """Rows of one table, and what their columns add to."""
+
+    direction: str
+    key: tuple[str, ...]
+    """Columns that name a row."""
+    counters: Mapping[str, str]
+    """Column to metric."""
+
+
+FLOWS: Mapping[str, _Flow] = {
+    "layers": _Flow(
+        "in",
+        ("track", "layer"),
         {
-            f"{kind}_packets_{way}": (kind, way)
-            for kind in ("audio", "video", "rtcp")
-            for way in ("in", "out")
+            "packets": "packets",
+            "bytes": "bytes",
+            "nacks_sent": "nacked_packets",
+            "keyframe_requests": "keyframe_requests",
+            "repaired": "repaired_packets",
         },
     ),
-    (
-        "airside_bytes",
-        "Bytes of RTP packets on the wire, without UDP and IP.",
-        ("kind", "direction"),
-        {f"{kind}_bytes_{way}": (kind, way) for kind in ("audio", "video", "rtcp") for way in ("in", "out")},
+    "slots": _Flow(
+        "out",
+        ("slot",),
+        {
+            "packets": "packets",
+            "bytes": "bytes",
+            "nacked": "nacked_packets",
+            "keyframe_requests": "keyframe_requests",
+            "resent": "repaired_packets",
+        },
     ),
-    (
-        "airside_data_messages",
-        "Data messages.",
-        ("direction",),
-        {f"data_messages_{way}": (way,) for way in ("in", "out")},
-    ),
-    (
-        "airside_nacks",
-        "Packets asked for again: in by subscribers, out of publishers.",
-        ("direction",),
-        {f"nacks_{way}": (way,) for way in ("in", "out")},
-    ),
-    (
-        "airside_plis",
-        "Keyframe requests: in from subscribers, out to publishers.",
-        ("direction",),
-        {f"plis_{way}": (way,) for way in ("in", "out")},
-    ),
-    (
-        "airside_rtx_packets",
-        "Retransmitted packets: in from publishers, out to subscribers.",
-        ("direction",),
-        {f"rtx_packets_{way}": (way,) for way in ("in", "out")},
-    ),
-)
-LAG_COLUMN = "lag_s"
-HELD = ("transports", "tracks", "slots", "addresses", "handshakes_waiting")
+    "transports": _Flow("", ("transport",), {}),
+}
+DATA_COLUMNS = {"data_messages_received": "in", "data_messages_sent": "out"}
+HELD_COLUMNS = ("transports", "tracks", "slots", "addresses", "handshakes_waiting")
 """Columns of the worker table that say how much there is now."""
-
-# Columns with measurements, by histogram.
-LOSS_COLUMNS, JITTER_COLUMNS, RTT_COLUMNS = ("loss",), ("jitter_s",), ("rtt_s",)
-DIRECTIONS = {"layers": "in", "slots": "out", "transports": "out"}
-"""Tables with a row per stream, and whose quality they speak of."""
+DATAGRAM_COLUMNS = {"received": "in", "sent": "out"}
 
 
 class PlaneMetrics(Collector):
-    """The newest tables of each worker, exposed on scrape."""
+    """Counters that follow the plane's rows, and the newest figures of its workers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._tables: dict[int, Tables] = {}
+        self._newest: dict[int, Tables] = {}
+        self._rows: dict[tuple[int, str], dict[tuple[float, ...], dict[str, float]]] = {}
 
-        def histogram(name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-            return Histogram(f"airside_{name}", text, ("direction",), buckets=buckets, registry=registry)
+        def counter(name: str, text: str, labels: tuple[str, ...]) -> Counter:
+            return Counter(f"airside_{name}", text, labels, registry=registry)
 
-        self._histograms = (
-            (LOSS_COLUMNS, histogram("loss_ratio", "Share of packets lost, per stream.", LOSS_BUCKETS)),
-            (
-                JITTER_COLUMNS,
-                histogram("jitter_seconds", "Jitter, per stream.", JITTER_BUCKETS_S),
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"airside_{name}", text, labels, buckets=buckets, registry=registry)
+
+        by_kind = ("kind", "direction")
+        self._counters = {
+            "packets": counter("packets_total", "RTP packets, repairs not counted.", by_kind),
+            "bytes": counter("bytes_total", "Bytes of these packets.", by_kind),
+            "nacked_packets": counter(
+                "nacked_packets_total",
+                "Packets asked for again, of publishers (in), by subscribers.",
+                by_kind,
             ),
-            (RTT_COLUMNS, histogram("rtt_seconds", "Round-trip time to clients.", RTT_BUCKETS_S)),
-        )
+            "repaired_packets": counter(
+                "rtx_packets_total", "Lost packets that were sent again, by RTX or as they were.", by_kind
+            ),
+            "keyframe_requests": counter(
+                "plis_total", "Keyframe requests: to publishers (in), of subscribers (out).", by_kind
+            ),
+        }
+        self._data = counter("data_messages_total", "Data messages.", ("direction",))
+        self._loss = histogram("loss_ratio", "Share of packets lost, per stream.", LOSS_BUCKETS, *by_kind)
+        self._jitter = histogram("jitter_seconds", "Jitter, per stream.", JITTER_BUCKETS_S, *by_kind)
+        self._rtt = histogram("rtt_seconds", "Round-trip time, per client.", RTT_BUCKETS_S)
         registry.register(self)
 
     def update(self, worker: int, tables: Tables) -> None:
         """Take one worker's figures."""
-        self._tables[worker] = tables
-        for table, direction in DIRECTIONS.items():
-            columns = tables.get(table, {})
-            for names, histogram in self._histograms:
-                for name in names:
-                    for value in columns.get(name, ()):
-                        if not math.isnan(value):
-                            histogram.labels(direction).observe(value)
+        self._newest[worker] = tables
+        for name, flow in FLOWS.items():
+            columns = tables.get(name, {})
+            known = self._rows.get((worker, name), {})
+            fresh: dict[tuple[float, ...], dict[str, float]] = {}
+            for row in _rows(columns):
+                key = tuple(row[part] for part in flow.key)
+                fresh[key] = row
+                before = known.get(key, {})
+                gained = {column: max(0, value - before.get(column, 0)) for column, value in row.items()}
+                self._count(flow, row, gained)
+            self._rows[worker, name] = fresh
+
+    def _count(self, flow: _Flow, row: Mapping[str, float], gained: Mapping[str, float]) -> None:
+        for column, direction in DATA_COLUMNS.items():
+            if gained.get(column):
+                self._data.labels(direction).inc(gained[column])
+        if _is_measured(row, "rtt_s"):
+            self._rtt.observe(row["rtt_s"])
+        if not flow.counters:
+            return
+        labels = ("video" if row["video"] else "audio", flow.direction)
+        for column, metric in flow.counters.items():
+            if gained[column]:
+                self._counters[metric].labels(*labels).inc(gained[column])
+        if not gained["packets"]:
+            # Silent, or a mirror of a stream that another worker receives: it measures nothing.
+            return
+        self._loss.labels(*labels).observe(gained["lost"] / (gained["lost"] + gained["packets"]))
+        if _is_measured(row, "jitter_s"):
+            self._jitter.labels(*labels).observe(row["jitter_s"])
 
     def collect(self) -> Iterator[Metric]:
         """As `Collector.collect`."""
-        for name, text, labels, columns in COUNTERS:
-            family = CounterMetricFamily(name, text, labels=labels)
-            for column, values in columns.items():
-                total = self._total(WORKER_TABLE, column)
-                if total is not None:
-                    family.add_metric(values, total)
-            yield family
         drops = CounterMetricFamily("airside_drops", "Packets that went no further.", labels=("reason",))
-        for reason in sorted(
-            {reason for each in self._tables.values() for reason in each.get(DROPS_TABLE, {})}
-        ):
-            drops.add_metric((reason,), self._total(DROPS_TABLE, reason) or 0)
+        for reason in sorted({reason for each in self._newest.values() for reason in each.get("drops", {})}):
+            drops.add_metric((reason,), self._sum("drops", reason))
         yield drops
         held = GaugeMetricFamily("airside_plane_held", "What the packet plane holds.", labels=("what",))
-        for what in HELD:
-            if (number := self._total(WORKER_TABLE, what)) is not None:
-                held.add_metric((what,), number)
+        for what in HELD_COLUMNS:
+            held.add_metric((what,), self._sum("worker", what))
         yield held
+        for unit in ("packets", "bytes"):
+            name = "airside_datagrams" if unit == "packets" else "airside_datagram_bytes"
+            family = CounterMetricFamily(name, "UDP datagrams of every kind.", labels=("direction",))
+            for column, direction in DATAGRAM_COLUMNS.items():
+                family.add_metric((direction,), self._sum("loop", f"{column}_{unit}"))
+            yield family
         lag = GaugeMetricFamily(
             "airside_worker_lag_seconds",
-            "Longest turn of a worker since the last reading.",
-            labels=("worker",),
+            "How late a packet worker ran a timer.",
+            labels=("worker", "quantile"),
         )
-        for worker, tables in self._tables.items():
-            for value in tables.get(WORKER_TABLE, {}).get(LAG_COLUMN, ()):
-                lag.add_metric((str(worker),), value)
+        for worker, tables in self._newest.items():
+            for quantile, column in (("0.5", "lag_p50_us"), ("0.99", "lag_p99_us"), ("1", "lag_max_us")):
+                for value in tables.get("loop", {}).get(column, ()):
+                    lag.add_metric((str(worker), quantile), value * MICROSECONDS)
         yield lag
 
-    def _total(self, table: str, column: str) -> float | None:
-        """Sum over workers; None while nobody has such a column."""
-        found = [
-            value
-            for tables in self._tables.values()
-            for value in tables.get(table, {}).get(column, ())
-            if not math.isnan(value)
-        ]
-        return math.fsum(found) if found else None
+    def _sum(self, table: str, column: str) -> float:
+        return math.fsum(
+            value for tables in self._newest.values() for value in tables.get(table, {}).get(column, ())
+        )
+
+
+def _rows(columns: Mapping[str, Column]) -> Iterator[dict[str, float]]:
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
+
+
+def _is_measured(row: Mapping[str, float], column: str) -> bool:
+    return column in row and not math.isnan(row[column])

@@ -97,7 +97,7 @@ async def test_metrics_hold_what_the_issue_lists(server: Server) -> None:
         "airside_loss_ratio",
         "airside_jitter_seconds",
         "airside_rtt_seconds",
-        "airside_nacks_total",
+        "airside_nacked_packets_total",
         "airside_plis_total",
         "airside_rtx_packets_total",
         "airside_event_loop_lag_seconds",

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::command::MediaKind;
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::event::Event;
@@ -88,6 +89,7 @@ impl Engine {
                     .row()
                     .count("track", track.id.0)
                     .count("layer", index as u64)
+                    .count("video", u64::from(track.kind == MediaKind::Video))
                     .count("live", u64::from(layer.live))
                     .count("packets", stats.packets)
                     .count("bytes", stats.bytes)
@@ -115,6 +117,7 @@ impl Engine {
                 .count("slot", slot.id.0)
                 .count("transport", transport.map_or(NONE, |transport| transport.id.0))
                 .count("track", track.map_or(NONE, |track| track.id.0))
+                .count("video", u64::from(slot.kind == MediaKind::Video))
                 .count("layer", slot.current().map_or(NONE, u64::from))
                 .count("target_layer", slot.target().map_or(NONE, u64::from))
                 .count("packets", stats.packets)

@@ -1,7 +1,5 @@
 """Metrics: what the domain reports is counted, what the plane counted is shown, labels stay bounded."""
 
-from typing import Any
-
 import pytest
 
 from sfu.core.codecs import MediaKind, TrackSource
@@ -69,27 +67,80 @@ def test_units_are_in_the_names(metrics: Metrics) -> None:
         assert family.documentation.endswith("."), family.name
 
 
-def tables(**worker: Any) -> Any:
+def layer(
+    track: int, packets: int, *, video: int = 0, lost: int = 0, jitter_s: float = 0.002
+) -> dict[str, float]:
     return {
-        "worker": {name: [figure] for name, figure in worker.items()},
-        "drops": {"too_old": [2], "bad_tag": [0]},
-        "slots": {"slot": [1, 2], "rtt_s": [0.05, float("nan")], "loss": [0.0, 0.3]},
+        "track": track,
+        "layer": 0,
+        "video": video,
+        "packets": packets,
+        "bytes": packets * 100,
+        "nacks_sent": lost,
+        "repaired": 0,
+        "keyframe_requests": 1,
+        "lost": lost,
+        "jitter_s": jitter_s,
     }
 
 
-def test_plane_counters_are_summed_over_workers(metrics: Metrics) -> None:
-    plane = PlaneMetrics(metrics.registry)
-    plane.update(0, tables(audio_packets_in=10, lag_s=0.001, unknown_column=5))
-    plane.update(1, tables(audio_packets_in=5, lag_s=0.002))
-    plane.update(1, tables(audio_packets_in=7, lag_s=0.003))
-    assert value(metrics, "packets_total", kind="audio", direction="in") == 17
-    assert value(metrics, "packets_total", kind="video", direction="in") is None
+def tables(*layers: dict[str, float], **more: dict[str, list[float]]) -> dict[str, dict[str, list[float]]]:
+    columns = {name: [row[name] for row in layers] for name in layers[0]} if layers else {}
+    return {"layers": columns, "drops": {"too_old": [2.0], "bad_tag": [0.0]}, **more}
+
+
+@pytest.fixture
+def plane(metrics: Metrics) -> PlaneMetrics:
+    return PlaneMetrics(metrics.registry)
+
+
+def test_counters_follow_streams_and_outlive_them(metrics: Metrics, plane: PlaneMetrics) -> None:
+    plane.update(0, tables(layer(1, 10), layer(2, 100, video=1)))
+    plane.update(0, tables(layer(1, 15), layer(2, 150, video=1)))
+    plane.update(0, tables(layer(3, 5)))
+    plane.update(1, tables(layer(1, 0)))
+    assert value(metrics, "packets_total", kind="audio", direction="in") == 20
+    assert value(metrics, "packets_total", kind="video", direction="in") == 150
+    assert value(metrics, "bytes_total", kind="video", direction="in") == 15_000
+    assert value(metrics, "plis_total", kind="video", direction="in") == 1
+    assert value(metrics, "packets_total", kind="audio", direction="out") is None
+
+
+def test_a_reused_number_never_counts_backwards(metrics: Metrics, plane: PlaneMetrics) -> None:
+    plane.update(0, tables(layer(1, 100)))
+    plane.update(0, tables(layer(1, 3)))
+    assert value(metrics, "packets_total", kind="audio", direction="in") == 100
+
+
+def test_loss_and_jitter_are_observed_of_streams_that_flow(metrics: Metrics, plane: PlaneMetrics) -> None:
+    plane.update(0, tables(layer(1, 90, lost=10), layer(2, 0)))
+    plane.update(0, tables(layer(1, 190, lost=10, jitter_s=float("nan")), layer(2, 0)))
+    assert value(metrics, "loss_ratio_count", kind="audio", direction="in") == 2
+    assert value(metrics, "loss_ratio_sum", kind="audio", direction="in") == pytest.approx(0.1)
+    assert value(metrics, "jitter_seconds_count", kind="audio", direction="in") == 1
+
+
+def test_transports_give_round_trip_times_and_data(metrics: Metrics, plane: PlaneMetrics) -> None:
+    transports = {
+        "transport": [1.0, 2.0],
+        "rtt_s": [0.05, float("nan")],
+        "data_messages_received": [3.0, 4.0],
+    }
+    plane.update(0, tables(transports=transports))
+    plane.update(0, tables(transports=transports))
+    assert value(metrics, "rtt_seconds_count") == 2
+    assert value(metrics, "data_messages_total", direction="in") == 7
+
+
+def test_workers_give_drops_datagrams_and_lag(metrics: Metrics, plane: PlaneMetrics) -> None:
+    loop = {"received_packets": [5.0], "sent_bytes": [700.0], "lag_p99_us": [1500.0]}
+    plane.update(0, tables(loop=loop))
+    plane.update(1, tables(loop=loop))
     assert value(metrics, "drops_total", reason="too_old") == 4
-    assert value(metrics, "worker_lag_seconds", worker="1") == 0.003
-    assert value(metrics, "rtt_seconds_count", direction="out") == 3, "NaN is no measurement"
-    assert value(metrics, "loss_ratio_count", direction="out") == 6
+    assert value(metrics, "datagrams_total", direction="in") == 10
+    assert value(metrics, "datagram_bytes_total", direction="out") == 1400
+    assert value(metrics, "worker_lag_seconds", worker="1", quantile="0.99") == pytest.approx(0.0015)
 
 
-def test_nothing_is_shown_before_the_first_reading(metrics: Metrics) -> None:
-    PlaneMetrics(metrics.registry)
+def test_nothing_is_dropped_before_the_first_reading(metrics: Metrics, plane: PlaneMetrics) -> None:
     assert "airside_drops_total{" not in metrics.expose().decode()
