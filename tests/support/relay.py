@@ -71,6 +71,11 @@ class Relay:
         """Send something to the server as if the client had."""
         self._outside.sendto(datagram, self.server)
 
+    def deliver(self, datagram: bytes) -> None:
+        """Send something to the client as if the server had."""
+        assert self._client is not None, "the client has not sent anything"
+        self._inside.sendto(datagram, self._client)
+
     def _from_client(self, datagram: bytes, sender: Address) -> None:
         self._client = sender
         self.sent.append(datagram)
@@ -82,6 +87,40 @@ class Relay:
         if self._client is not None:
             for each in self.to_client(datagram):
                 self._inside.sendto(each, self._client)
+
+
+class Disorder:
+    """Sends each datagram that is chosen three times, and every two of them in the wrong order.
+
+    One that has no successor within `HOLD_S` goes alone.
+    """
+
+    HOLD_S = 0.02
+
+    def __init__(self, chosen: Callable[[bytes], bool], send: Callable[[bytes], None]) -> None:
+        self._chosen = chosen
+        self._send = send
+        self._held: bytes | None = None
+        self.count = 0
+        """How many were chosen."""
+
+    def __call__(self, datagram: bytes) -> Iterable[bytes]:
+        """As `Change`."""
+        if not self._chosen(datagram):
+            return (datagram,)
+        self.count += 1
+        if self._held is None:
+            self._held = datagram
+            asyncio.get_running_loop().call_later(self.HOLD_S, self._release, datagram)
+            return ()
+        earlier, self._held = self._held, None
+        return (datagram, earlier, datagram, earlier, earlier, datagram)
+
+    def _release(self, datagram: bytes) -> None:
+        if self._held is datagram:
+            self._held = None
+            for _ in range(3):
+                self._send(datagram)
 
 
 class _Side(asyncio.DatagramProtocol):
