@@ -101,6 +101,7 @@ impl Engine {
             && let Some(number) = spans.transport_cc(data)
         {
             transport.arrivals.on_packet(number, now);
+            transport.feedback_ssrc = view.ssrc;
             if let Some(at) = transport.arrivals.poll_timeout() {
                 self.timers.arm(TimerKey::Transport(key), &mut transport.wake, at);
             }

@@ -132,9 +132,9 @@ impl Engine {
         if !transport.transport_cc {
             return;
         }
-        let own = transport.own_ssrc;
+        let (own, media) = (transport.own_ssrc, transport.feedback_ssrc);
         let Some(report) = transport.arrivals.take(now) else { return };
-        let packets = build_twcc(own, 0, report.count, report.base, report.received);
+        let packets = build_twcc(own, media, report.count, report.base, report.received);
         for mut packet in packets {
             send(transport, &mut packet, &mut self.out);
         }

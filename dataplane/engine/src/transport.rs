@@ -99,6 +99,8 @@ pub(crate) struct Transport {
     pub(crate) sent_references: SentReports,
     /// Under which SSRC we send reports and feedback.
     pub(crate) own_ssrc: u32,
+    /// A stream of the peer, named in feedback about all of them: libwebrtc drops what names none.
+    pub(crate) feedback_ssrc: u32,
     /// When the first slot wants a sender report.
     report_at: Option<Instant>,
     /// When reception of the peer's tracks is reported next.
@@ -152,6 +154,7 @@ impl Transport {
             rtt: Rtt::default(),
             sent_references: SentReports::default(),
             own_ssrc: (seed >> 32) as u32 | 1,
+            feedback_ssrc: 0,
             report_at: None,
             receiver_report_at: None,
             wake: Wake::default(),
