@@ -66,6 +66,9 @@ async def server(
     workers, port_per_worker = LAYOUTS[request.param]
     async with running_server(folder, workers=workers, port_per_worker=port_per_worker) as running:
         yield running
+    log = running.log.read_text()
+    assert "ERROR" not in log, log
+    assert "Traceback" not in log, log
 
 
 @pytest.fixture
