@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import AsyncExitStack
-from typing import Any
 
 import pytest
 
@@ -62,13 +61,13 @@ async def open_page(stack: AsyncExitStack, browser: str) -> Evaluator:
     if browser == "chromium":
         if chromium_support.executable() is None:
             pytest.skip("no chromium")
-        running: Any = await stack.enter_async_context(chromium_support.chromium())
-        return await running.page(f"http://127.0.0.1:{port}/")
+        chrome = await stack.enter_async_context(chromium_support.chromium())
+        return await chrome.page(f"http://127.0.0.1:{port}/")
     if firefox_support.executable() is None or not netns.available():
         pytest.skip("no firefox, or no namespaces")
     space = stack.enter_context(netns.namespace())
-    running = await stack.enter_async_context(firefox_support.firefox(space))
-    return await running.page(f"http://{space.host_ip}:{port}/")
+    fox = await stack.enter_async_context(firefox_support.firefox(space))
+    return await fox.page(f"http://{space.host_ip}:{port}/")
 
 
 @pytest.mark.parametrize("browser", ["chromium", "firefox"])
