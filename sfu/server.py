@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -60,6 +61,7 @@ def run(settings: Settings, *, development: bool) -> int:
         SettingsError: A port is taken or a certificate cannot be used.
     """
     logs.configure(settings.log.level, as_json=settings.log.json_lines)
+    _allow_many_sockets()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_serve(settings, development=development))
 
@@ -213,6 +215,13 @@ def _watchdog(deadline_s: float) -> None:
     timer = threading.Timer(deadline_s + 2.0, end)
     timer.daemon = True
     timer.start()
+
+
+def _allow_many_sockets() -> None:
+    """Each client is a descriptor, and 1024 is the usual soft limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _machine_addresses() -> list[str]:

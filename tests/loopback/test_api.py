@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import ipaddress
 import json
 import re
+import ssl
+import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.support.server import Server, running_server
+from tests.support.server import ROOT, Server, free_port, running_server
 
 WAIT_S = 10.0
 JOINS = 1000
@@ -107,13 +116,83 @@ async def test_metrics_hold_what_the_issue_lists(server: Server) -> None:
 
 
 async def test_metrics_may_have_a_port_of_their_own(tmp_path: Path) -> None:
-    from tests.support.server import free_port
-
     port = free_port()
     async with running_server(tmp_path, http__metrics_port=str(port)) as server, httpx.AsyncClient() as http:
         assert "airside_rooms" in (await http.get(f"http://{server.host}:{port}/metrics")).text
         assert (await http.get(f"{server.url}/metrics")).status_code == 404
         assert (await http.get(f"http://{server.host}:{port}/api/v1/rooms")).status_code == 404
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key, as PEM files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = folder / "cert.pem", folder / "key.pem"
+    cert_file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    encoding = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    key_file.write_bytes(key.private_bytes(*encoding))
+    return cert_file, key_file
+
+
+async def test_with_a_certificate_everything_is_encrypted(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    port = free_port()
+    flags = ["--http.port", str(port), "--http.host", "127.0.0.1", "--rtc.port", "0"]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sfu", "dev", *flags, "--tls-cert", cert, "--tls-key", key, cwd=ROOT
+    )
+    try:
+        trust = ssl.create_default_context(cafile=str(cert))
+        async with httpx.AsyncClient(base_url=f"https://127.0.0.1:{port}", verify=trust) as http:
+            await until_ready(http)
+            token = (await http.get("/dev/token", params={"room": "r", "identity": "ada"})).json()["token"]
+        url = f"wss://127.0.0.1:{port}/signal?access_token={token}"
+        async with connect(url, ssl=trust) as socket:
+            await socket.send('{"type": "join", "protocol": 1}')
+            assert json.loads(await socket.recv())["type"] == "joined"
+    finally:
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), WAIT_S) == 0
+
+
+async def until_ready(http: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(3 * WAIT_S):
+        while True:
+            with contextlib.suppress(httpx.TransportError):
+                if (await http.get("/readyz")).status_code == 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (["--tls-cert", "/no.pem", "--tls-key", "/no.key"], "http.tls_cert: /no.pem is not there"),
+        (["--tls-cert", "/nowhere.pem"], "tls_cert and tls_key are needed together"),
+        (["--http.host", "198.51.100.77"], "http.port: cannot listen at 198.51.100.77"),
+        (["--rtc.bind", "198.51.100.77"], "rtc.port: cannot receive at 198.51.100.77"),
+    ],
+)
+async def test_what_cannot_be_served_is_said_in_one_line(flags: list[str], text: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sfu", "dev", "--http.port", "0", "--rtc.port", "0", *flags),
+        cwd=ROOT,
+        stderr=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    _, error = await asyncio.wait_for(process.communicate(), 3 * WAIT_S)
+    assert process.returncode == 2
+    assert text in error.decode()
+    assert "Traceback" not in error.decode()
 
 
 async def test_no_token_and_no_address_reaches_the_log(server: Server) -> None:

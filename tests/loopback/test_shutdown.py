@@ -14,6 +14,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from sfu.agents import Disconnected, PcmSource, Publication, Room
+from tests.loopback.waiting import until
 from tests.support.server import Server, running_server
 
 DEADLINE_S = 10.0  # shutdown.deadline_s by default
@@ -48,6 +50,29 @@ async def test_everyone_is_told_and_the_process_ends(tmp_path: Path) -> None:
             assert (message["type"], message["code"]) == ("leave", "server_shutdown")
             assert message["reconnect"] == "rejoin"
         assert all(client.close_code == 4006 for client in clients)
+
+
+async def test_a_call_is_told_in_its_middle(tmp_path: Path) -> None:
+    voice = PcmSource()
+    async with running_server(tmp_path) as server:
+        alice_token, bob_token = server.token("call", "alice"), server.token("call", "bob")
+        publish = [Publication(voice, "microphone")]
+        async with (
+            Room.connect(server.ws_url, alice_token, publish=publish) as alice,
+            Room.connect(server.ws_url, bob_token) as bob,
+        ):
+            await asyncio.gather(alice.connected(), bob.connected())
+            await until(lambda: any(track.subscribed for track in bob.tracks.values()))
+            with next(iter(bob.tracks.values())).raw_audio() as heard:
+                await anext(heard)
+                ends = [asyncio.create_task(room.wait_for(Disconnected)) for room in (alice, bob)]
+                began_at = time.monotonic()
+                assert await server.stop() == 0
+                assert time.monotonic() - began_at < DEADLINE_S / 2
+                for end in await asyncio.gather(*ends):
+                    assert (end.code, end.rejoin) == ("server_shutdown", True)
+        log = server.log.read_text()
+        assert "ERROR" not in log, log
 
 
 async def test_a_client_that_reads_nothing_does_not_hold_it_up(tmp_path: Path) -> None:
