@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,11 +38,13 @@ from sfu.dataplane.commands import (
     SetRemote,
     Subscribe,
     TransportSource,
+    VideoGenerator,
+    VideoLayer,
     Wish,
 )
 from sfu.dataplane.events import CloseReason, Event, TransportState, TransportStateChanged
 from sfu.dataplane.plane import Address, DataPlane
-from sfu.transport.plan import ReceiveSection, SendSection, SlotIds, TransportPlan
+from sfu.transport.plan import NegotiatedCodec, ReceiveSection, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
 from sfu.transport.sdp.client import ClientWish, Publish, accept, client_offer
 from sfu.transport.sdp.codecs import CodecPolicy
@@ -52,6 +54,9 @@ LOOPBACK = "127.0.0.1"
 WORKER = WorkerId(0)
 WAIT_S = 15.0
 CLOSE_S = 5.0
+SOURCES = {"audio": "microphone", "video": "camera"}
+SPEECH = AudioGenerator(payload_bytes=100)
+FILM = VideoGenerator((VideoLayer(bitrate_bps=500_000, fps=30, height_px=360),), keyframe_interval_s=600)
 WHOLE_WISH = Wish(max_height_px=4320, max_temporal=7, priority=128, may_pause=False, paused=False)
 
 
@@ -158,10 +163,13 @@ class Caller:
 
     # Media.
 
-    def offer(self, *, audio: int = 0, receive: int = 1, data: bool = False) -> tuple[str, list[Any]]:
-        """The first offer: so many published microphones, so many sections for others' sound."""
+    def offer(
+        self, *, audio: int = 0, video: int = 0, receive: int = 1, data: bool = False
+    ) -> tuple[str, list[Any]]:
+        """The first offer: published microphones and cameras, sections for others' sound."""
+        kinds = [MediaKind.AUDIO] * audio + [MediaKind.VIDEO] * video
         publish = tuple(
-            Publish(MediaKind.AUDIO, f"mic{index}", (Slot(self._slot_ids()),)) for index in range(audio)
+            Publish(kind, f"track{index}", (Slot(self._slot_ids()),)) for index, kind in enumerate(kinds)
         )
         self._wish = ClientWish(receive_audio=receive, publish=publish, data=data)
         self._local = LocalDescription(
@@ -169,7 +177,11 @@ class Caller:
         )
         self._offered = client_offer(self.agreed, self._wish, self._local, CodecPolicy())
         tracks = [
-            {"mid": section.mid, "cid": section.msid[1] if section.msid else "", "source": "microphone"}
+            {
+                "mid": section.mid,
+                "cid": section.msid[1] if section.msid else "",
+                "source": SOURCES[section.kind],
+            }
             for section in self._offered.wanted
             if section.sends
         ]
@@ -234,31 +246,23 @@ class Caller:
             room=self.room,
             source=TransportSource(self.transport, section.mid),
             kind=section.kind,
-            codecs=tuple(
-                ReceiveCodec(c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.nack, c.format)
-                for c in section.codecs
-            ),
+            codecs=_receive_codecs(section.codecs),
             layers=tuple(LayerSpec(each.rid, each.ssrc, each.rtx_ssrc) for each in section.layers),
             muted=False,
             cname="",
         )
 
-    def speak(self, payload_bytes: int = 100) -> None:
-        """Send audio in every section that publishes, 50 packets a second."""
+    def speak(self) -> None:
+        """Send in every section that publishes: audio 50 packets a second, video about 60."""
         assert self.plan is not None, "no answer yet"
         for section in self.plan.send:
             track = self.plane.new_track_id()
-            codec = section.codecs[0]
             made = AddTrack(
                 track=track,
                 room=self.room,
-                source=AudioGenerator(payload_bytes),
-                kind=MediaKind.AUDIO,
-                codecs=(
-                    ReceiveCodec(
-                        codec.payload_type, codec.codec, codec.clock_rate, None, codec.nack, codec.format
-                    ),
-                ),
+                source=SPEECH if section.kind is MediaKind.AUDIO else FILM,
+                kind=section.kind,
+                codecs=_receive_codecs(section.codecs[:1]),
                 layers=(LayerSpec(),),
                 muted=False,
                 cname="mic",
@@ -270,6 +274,7 @@ class Caller:
         """A meter on what comes in one section, from now on; its number."""
         track, meter = self._tracks[Mid(mid)], self.plane.new_meter_id()
         self.plane.apply([AddTarget(track, MeterTarget(meter))])
+        await self.plane.stats()  # answered after what was commanded before
         yield meter
         self.plane.apply([RemoveTarget(track, MeterTarget(meter))])
 
@@ -293,6 +298,13 @@ class Caller:
     def hang_up(self) -> None:
         """End the transport."""
         self.plane.apply([RemoveTransport(self.transport)])
+
+
+def _receive_codecs(codecs: Iterable[NegotiatedCodec]) -> tuple[ReceiveCodec, ...]:
+    return tuple(
+        ReceiveCodec(c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.nack, c.format)
+        for c in codecs
+    )
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -140,9 +141,11 @@ async def drops(server: Server) -> dict[str, float]:
 
 
 def labelled(exposition: str, metric: str, label: str) -> dict[str, float]:
-    """Values of a metric with one label, by that label."""
-    found = re.findall(rf'^{metric}{{{label}="([^"]*)"}} (\S+)$', exposition, re.MULTILINE)
-    return {value: float(number) for value, number in found}
+    """Values of a metric by one of its labels, summed over the others."""
+    found: dict[str, float] = defaultdict(float)
+    for labels, number in re.findall(rf"^{metric}{{(.*)}} (\S+)$", exposition, re.MULTILINE):
+        found[dict(re.findall(r'(\w+)="([^"]*)"', labels))[label]] += float(number)
+    return found
 
 
 def resident_mb(server: Server) -> float:
