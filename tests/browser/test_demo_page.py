@@ -61,14 +61,10 @@ async def test_simulcast_layers_come_up_and_the_size_on_screen_chooses_one(tmp_p
         bob = await browser.page(server.page("lounge", "Bob"))
         await bob.wait_for(probes.CONNECTED)
         await ada.wait_for(f"(async () => (await {probes.outbound_layers()}).join() === '180,360,720')()", 60)
-        await bob.evaluate(
-            "[...airside.participants.values()][0].tracks.forEach((t) => t.setWantedHeight(720))"
-        )
-        await bob.wait_for(f"{probes.picture_height('ada')} === 720", 30)
-        await bob.evaluate(
-            "[...airside.participants.values()][0].tracks.forEach((t) => t.setWantedHeight(180))"
-        )
-        await bob.wait_for(f"{probes.picture_height('ada')} === 180", 30)
+        for height in (720, 180, 360):
+            style = f"{{ width: '{height * 16 // 9}px', height: '{height}px' }}"
+            await bob.evaluate(f"Object.assign({probes.remote_video('ada')}.style, {style}).height")
+            await bob.wait_for(f"{probes.picture_height('ada')} === {height}", 30)
 
 
 async def test_microphone_is_captured_with_processing_on(tmp_path: Path) -> None:

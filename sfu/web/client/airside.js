@@ -210,9 +210,9 @@ export class Room extends EventTarget {
       client: { sdk: 'js', version: VERSION },
     });
     this._sessionId = joined.session_id;
+    this._applyState(joined.state); // at once: the next message builds on it
     if (joined.ice_servers.length > 0) this._pc.setConfiguration({ iceServers: joined.ice_servers });
     await this._pc.setRemoteDescription({ type: 'answer', sdp: joined.answer });
-    this._applyState(joined.state);
     this._setState('connected');
   }
 

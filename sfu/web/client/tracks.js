@@ -1,6 +1,8 @@
 /** What is sent and received in a room: tracks and the people they belong to. */
 
 const RESIZE_DEBOUNCE_MS = 200;
+/** A picture may be shown this much larger than it is. */
+const STRETCH = 0.15;
 
 /**
  * @typedef {object} TrackInfo
@@ -71,7 +73,15 @@ export class RemoteTrack extends EventTarget {
   _measure() {
     const ratio = globalThis.devicePixelRatio || 1;
     const heights = [...this.elements].map((e) => (e.isConnected ? e.clientHeight : 0) * ratio);
-    this.setWantedHeight(Math.max(0, ...heights));
+    this.setWantedHeight(this._layerFor(Math.max(0, ...heights)));
+  }
+
+  /** The smallest layer that fills so many pixels; a little stretching is not worth the next one. */
+  _layerFor(px) {
+    const layers = (this.info.layers ?? []).map((l) => l.height).filter((h) => h > 0);
+    if (px === 0 || layers.length === 0) return px;
+    const enough = layers.filter((h) => h >= px * (1 - STRETCH));
+    return enough.length > 0 ? Math.min(...enough) : Math.max(...layers);
   }
 
   _play(element) {

@@ -1,4 +1,4 @@
-import { MICROPHONE_DEFAULTS, Room } from '/client/airside.js';
+import { CAMERA_DEFAULTS, Room } from '/client/airside.js';
 import { Chat } from './chat.js';
 import { Controls } from './controls.js';
 import { name, setMuted, setNumbers, setVideo, Tiles } from './tiles.js';
@@ -11,7 +11,6 @@ const tiles = new Tiles($('grid'));
 const query = new URLSearchParams(location.search);
 $('name').value = query.get('name') ?? localStorage.getItem('airside.name') ?? '';
 $('room').value = query.get('room') ?? 'lounge';
-preview();
 $('with-camera').onchange = preview;
 $('join').onsubmit = async (event) => {
   event.preventDefault();
@@ -26,8 +25,9 @@ $('join').onsubmit = async (event) => {
     button.disabled = false;
   }
 };
-$('show-stats').onchange = () => $('grid').classList.toggle('no-numbers', !$('show-stats').checked);
 if (query.get('join') !== null && $('name').value) $('join').requestSubmit();
+else preview();
+$('show-stats').onchange = () => $('grid').classList.toggle('no-numbers', !$('show-stats').checked);
 
 /** What our camera sees, before anybody else does. */
 async function preview() {
@@ -37,7 +37,7 @@ async function preview() {
   $('preview-note').textContent = 'Camera is off';
   if (!$('with-camera').checked || !navigator.mediaDevices) return;
   try {
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { height: 360 } });
+    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: CAMERA_DEFAULTS });
   } catch (error) {
     $('preview-note').textContent = error.message;
   }
@@ -65,7 +65,7 @@ async function enter(roomName, displayName) {
   const controls = new Controls(room, toast);
   wire(room);
   const wanted = [];
-  if ($('with-microphone').checked) wanted.push(() => room.publishMicrophone(MICROPHONE_DEFAULTS));
+  if ($('with-microphone').checked) wanted.push(() => room.publishMicrophone());
   if ($('with-camera').checked) wanted.push(() => room.publishCamera());
   for (const publish of wanted) await controls.guard(publish);
   await controls.listDevices();
