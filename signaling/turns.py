@@ -8,7 +8,9 @@ import asyncio
 from collections import deque
 
 WRITES_PER_TURN = 64  # about 3 ms; a turn more costs only some µs
-READS_PER_TURN = 4  # most requests take 50 µs, so this still admits tens of thousands a second
+READS_PER_TURN = (
+    2  # a join with its offer takes up to 4 ms; small requests still pass in tens of thousands a second
+)
 
 
 class Turns:
