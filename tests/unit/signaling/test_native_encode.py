@@ -163,6 +163,6 @@ def test_what_goes_to_many_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_loudness_is_a_share_with_three_digits() -> None:
-    speaker = Speaker(ParticipantSid("PA_1"), Identity("ada"), "TR_1", 0.123456)
+    speaker = Speaker(ParticipantSid("PA_1"), Identity("ada"), TrackSid("TR_1"), 0.123456)
     message = frame(sink.SpeakersChanged(Shared((speaker,))))
     assert message.speakers[0].level == 0.123
