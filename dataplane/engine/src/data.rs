@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::command::{DataDialect, SendData};
+use crate::command::{DataDialect, Role, SendData};
 use crate::engine::Engine;
 use crate::envelope::routing::Target;
 use crate::envelope::{self, DataMessage, MAX_TOPIC_LEN};
 use crate::error::DropReason;
 use crate::event::{CloseReason, Event};
 use crate::ids::{TransportId, WorkerId};
+use crate::output::ClientMessage;
 use crate::ring::RingMessage;
 use crate::transport::{ChannelNews, Channels};
 
@@ -70,6 +71,11 @@ impl Engine {
                 Some(ChannelNews::Message { reliable, data }) => {
                     transport.stats.data_messages_received += 1;
                     let sender = transport.id;
+                    if transport.role == Role::Client {
+                        let message = ClientMessage { transport: sender, reliable, bytes: data };
+                        self.out.message(message);
+                        continue;
+                    }
                     if let Err(reason) = self.route_message(sender, dialect, reliable, &data, now) {
                         self.out.drops.count(reason);
                     }
@@ -81,6 +87,28 @@ impl Engine {
             }
         }
         self.arm_transport(key);
+    }
+
+    /// Sends one envelope over a transport's channel, as a client does.
+    ///
+    /// # Errors
+    /// No such open channel, or its reader is too slow.
+    pub fn send_message(
+        &mut self,
+        transport: TransportId,
+        reliable: bool,
+        bytes: &Bytes,
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        self.now = now;
+        let key = self.names.transports.get(&transport).copied();
+        let key = key.ok_or(DropReason::TransportClosed)?;
+        let transport = &mut self.transports[key];
+        let channels = transport.channels.as_mut().ok_or(DropReason::DataNotRoutable)?;
+        channels.send(reliable, bytes, now)?;
+        transport.stats.data_messages_sent += 1;
+        self.after_channels(key, now);
+        Ok(())
     }
 
     /// SCTP packets into DTLS records, records into datagrams.

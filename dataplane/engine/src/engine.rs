@@ -23,7 +23,7 @@ use crate::forward::Routed;
 use crate::ids::{RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use crate::load::{Meter, MeterId};
 use crate::net::{Datagram, TransmitArena};
-use crate::output::Output;
+use crate::output::{ClientMessage, Output};
 use crate::packet::{PacketPool, SourcePacket};
 use crate::ring::RingMessage;
 use crate::room_audio::RoomAudio;
@@ -182,6 +182,11 @@ impl Engine {
     /// The next packet for a reader in this process, with source numbering.
     pub fn poll_tap(&mut self) -> Option<(TapId, Arc<SourcePacket>)> {
         self.out.pop_tap()
+    }
+
+    /// The next data message that a transport in client role received.
+    pub fn poll_message(&mut self) -> Option<ClientMessage> {
+        self.out.pop_message()
     }
 
     /// The other worker that a datagram on the shared port is for. The shell passes it on, and

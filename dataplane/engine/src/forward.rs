@@ -9,8 +9,10 @@ use crate::command::Target;
 use crate::egress::{Turn, send_media};
 use crate::engine::Engine;
 use crate::event::{CloseReason, Event};
+use crate::events::EventQueue;
 use crate::packet::SourcePacket;
 use crate::ring::RingMessage;
+use crate::slot::Slot;
 use crate::timers::TimerKey;
 use crate::track::Track;
 
@@ -120,13 +122,23 @@ impl Engine {
                 continue;
             }
             let before = slot.current();
-            let outcome = slot
-                .rewrite(packet, &track.layers, turn.now)
-                .and_then(|rewritten| send_media(arena, transport, slot, packet, &rewritten, turn));
-            if let Err(reason) = outcome {
-                self.out.drops.count(reason);
-            }
+            let mut send = |slot: &mut Slot, packet: &SourcePacket| {
+                let outcome = slot.rewrite(packet, &track.layers, turn.now).and_then(|rewritten| {
+                    send_media(arena, transport, slot, packet, &rewritten, turn)
+                });
+                if let Err(reason) = outcome {
+                    self.out.drops.count(reason);
+                }
+            };
+            send(slot, packet);
             if slot.current() != before {
+                // It may have started late: the rest of its keyframe is here already then.
+                let layer = slot.current().and_then(|at| track.layers.get(usize::from(at)));
+                if let Some(layer) = layer {
+                    let following = packet.ext_seq + 1..=layer.newest().unwrap_or(0);
+                    let cached = following.filter_map(|number| layer.cache.get(number));
+                    cached.for_each(|packet| send(slot, packet));
+                }
                 layers = slot.interest();
                 let layer = slot.current();
                 self.out.events.push(Event::SlotLayer { slot: slot.id, layer });
@@ -159,9 +171,9 @@ impl Engine {
 
 /// Lets one slot choose its layer again. Returns the layers of which it waits for a keyframe.
 pub(crate) fn retarget(
-    slot: &mut crate::slot::Slot,
+    slot: &mut Slot,
     track: &Track,
-    events: &mut crate::events::EventQueue,
+    events: &mut EventQueue,
     layers: &mut u8,
 ) -> u8 {
     let before = slot.current();

@@ -69,3 +69,4 @@ pub mod units;
 
 pub use config::EngineConfig;
 pub use engine::Engine;
+pub use output::ClientMessage;

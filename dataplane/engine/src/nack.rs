@@ -15,8 +15,10 @@ const MAX_REORDER_WAIT: Duration = Duration::from_millis(100);
 const REORDER_RISE: u32 = 19;
 /// Part of the distance by which one sample moves the estimate, times [`REORDER_RISE`].
 const REORDER_STEP: u32 = 40;
-/// A gap of so many packets is loss, not reordering: ask at once.
+/// A gap of so many packets is loss, not reordering: ask at once ...
 const BURST: u64 = 3;
+/// ... unless packets came out of order by themselves within this time.
+const REORDERING_MEMORY: Duration = Duration::from_secs(10);
 /// Shortest time between two requests for a number.
 const MIN_RETRY: Duration = Duration::from_millis(20);
 /// A number is not asked for later than this: its frame is long over.
@@ -55,6 +57,7 @@ pub struct NackGenerator {
     /// Ascending by number.
     missing: VecDeque<Missing>,
     reorder_wait: Duration,
+    last_reordered: Option<Instant>,
     last_keyframe: u64,
     max_tries: u8,
     max_missing: usize,
@@ -78,6 +81,7 @@ impl NackGenerator {
         Self {
             missing: VecDeque::with_capacity(max_missing),
             reorder_wait: MIN_REORDER_WAIT,
+            last_reordered: None,
             last_keyframe: 0,
             max_tries,
             max_missing,
@@ -93,7 +97,11 @@ impl NackGenerator {
         if gap > MAX_GAP {
             return self.overflow();
         }
-        let first_wait = if gap >= BURST { Duration::ZERO } else { self.reorder_wait };
+        let in_order = self
+            .last_reordered
+            .is_none_or(|last| now.saturating_duration_since(last) > REORDERING_MEMORY);
+        let burst = gap >= BURST && in_order;
+        let first_wait = if burst { Duration::ZERO } else { self.reorder_wait };
         for lost in seq - gap..seq {
             if self.missing.len() == self.max_missing && !self.make_room() {
                 return self.overflow();
@@ -101,7 +109,7 @@ impl NackGenerator {
             let entry = Missing { seq: lost, since: now, next: now + first_wait, tries: 0 };
             self.missing.push_back(entry);
         }
-        if gap >= BURST { Action::NackNow } else { Action::Wait }
+        if burst { Action::NackNow } else { Action::Wait }
     }
 
     /// A late packet came, by itself or (`repaired`) as a retransmission.
@@ -114,6 +122,7 @@ impl NackGenerator {
         if let Some(entry) = self.missing.remove(at)
             && !repaired
         {
+            self.last_reordered = Some(now);
             self.learn_reordering(now.saturating_duration_since(entry.since));
         }
         true

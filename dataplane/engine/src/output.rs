@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::DropReason;
 use crate::events::EventQueue;
-use crate::ids::{TapId, WorkerId};
+use crate::ids::{TapId, TransportId, WorkerId};
 use crate::net::{TransmitArena, Tuple};
 use crate::packet::SourcePacket;
 use crate::ring::RingMessage;
@@ -13,6 +15,8 @@ use crate::stats::Drops;
 
 /// Messages to other workers kept for a shell that does not drain.
 const MAX_RING: usize = 8192;
+/// Data messages for transports in client role, likewise.
+const MAX_MESSAGES: usize = 4096;
 /// Packets to taps, likewise: two seconds of a few video tracks.
 const MAX_TAP: usize = 4096;
 
@@ -23,6 +27,18 @@ pub(crate) struct Output {
     pub(crate) drops: Drops,
     rings: VecDeque<(WorkerId, RingMessage)>,
     taps: VecDeque<(TapId, Arc<SourcePacket>)>,
+    messages: VecDeque<ClientMessage>,
+}
+
+/// A data message that a transport in client role received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientMessage {
+    /// Which transport.
+    pub transport: TransportId,
+    /// Over the channel that loses nothing.
+    pub reliable: bool,
+    /// Its envelope.
+    pub bytes: Bytes,
 }
 
 impl Output {
@@ -33,6 +49,7 @@ impl Output {
             drops: Drops::default(),
             rings: VecDeque::new(),
             taps: VecDeque::new(),
+            messages: VecDeque::new(),
         }
     }
 
@@ -52,6 +69,19 @@ impl Output {
         } else {
             self.drops.count(DropReason::RingFull);
         }
+    }
+
+    /// To the owner of a client transport, likewise.
+    pub(crate) fn message(&mut self, message: ClientMessage) {
+        if self.messages.len() < MAX_MESSAGES {
+            self.messages.push_back(message);
+        } else {
+            self.drops.count(DropReason::DataQueueFull);
+        }
+    }
+
+    pub(crate) fn pop_message(&mut self) -> Option<ClientMessage> {
+        self.messages.pop_front()
     }
 
     pub(crate) fn pop_ring(&mut self) -> Option<(WorkerId, RingMessage)> {

@@ -115,7 +115,7 @@ impl Engine {
         for entry in &track.fanout {
             let Some(slot) = self.slots.get_mut(entry.slot) else { continue };
             let forwarded = slot.current().is_some();
-            slot.unbind();
+            slot.unbind(Some(&track));
             if forwarded {
                 self.out.events.push(Event::SlotLayer { slot: slot.id, layer: None });
             }

@@ -94,7 +94,9 @@ pub(crate) struct Slot {
     seq: SeqMap,
     timestamps: TimestampMap,
     payload: PayloadRewriter,
-    /// Last report of the source before the current one.
+    /// The layer forwarded last, under the name the sequence map has for it.
+    last_source: Option<u32>,
+    /// Last report of the source forwarded last, once its track is unbound.
     last_clock: Option<SourceClock>,
     /// The newest packet sent ended a frame.
     frame_complete: bool,
@@ -138,6 +140,7 @@ impl Slot {
             seq: SeqMap::new(random as u32, ranges),
             timestamps: TimestampMap::new(clock_rate),
             payload: PayloadRewriter::default(),
+            last_source: None,
             last_clock: None,
             frame_complete: true,
             orientation: None,

@@ -6,7 +6,7 @@ use crate::command::MediaKind;
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::event::Event;
-use crate::stats::{StatsColumns, TableBuilder};
+use crate::stats::{StatsColumns, Table, TableBuilder};
 
 /// Stands for "no such thing" in a column of ids or indices.
 const NONE: u64 = u64::MAX;
@@ -27,6 +27,7 @@ impl Engine {
             self.transport_table(),
             self.layer_table(now),
             self.slot_table(),
+            self.meter_table(now),
         ];
         if !self.meters.is_empty() {
             let meters = self.meters.iter().map(|(id, meter)| (*id, meter));
@@ -41,7 +42,7 @@ impl Engine {
         self.out.drops.get(reason)
     }
 
-    fn worker_table(&self) -> crate::stats::Table {
+    fn worker_table(&self) -> Table {
         let mut table = TableBuilder::new("worker");
         table
             .row()
@@ -53,7 +54,7 @@ impl Engine {
         table.finish()
     }
 
-    fn transport_table(&self) -> crate::stats::Table {
+    fn transport_table(&self) -> Table {
         let mut table = TableBuilder::new("transports");
         for (_, transport) in &self.transports {
             let stats = &transport.stats;
@@ -78,7 +79,7 @@ impl Engine {
         table.finish()
     }
 
-    fn layer_table(&self, now: Instant) -> crate::stats::Table {
+    fn layer_table(&self, now: Instant) -> Table {
         let mut table = TableBuilder::new("layers");
         for (_, track) in &self.tracks {
             for (index, layer) in track.layers.iter().enumerate() {
@@ -106,7 +107,28 @@ impl Engine {
         table.finish()
     }
 
-    fn slot_table(&self) -> crate::stats::Table {
+    fn meter_table(&self, now: Instant) -> Table {
+        let mut table = TableBuilder::new("meters");
+        for (id, meter) in &self.meters {
+            let stats = meter.stats(now);
+            table
+                .row()
+                .count("meter", id.0)
+                .count("packets", stats.packets)
+                .count("bytes", stats.bytes)
+                .count("lost", stats.lost)
+                .count("unstamped", stats.unstamped)
+                .count("max_gap_us", stats.max_gap_us)
+                .count("gaps_over_60_ms", stats.gaps_over_60_ms)
+                .count("first_arrival_us", stats.first_arrival_us)
+                .count("latency_p50_us", stats.latency.quantile_us(0.5))
+                .count("latency_p99_us", stats.latency.quantile_us(0.99))
+                .count("latency_max_us", stats.latency.max_us());
+        }
+        table.finish()
+    }
+
+    fn slot_table(&self) -> Table {
         let mut table = TableBuilder::new("slots");
         for (_, slot) in &self.slots {
             let stats = &slot.stats;

@@ -9,7 +9,7 @@ use crate::ids::WorkerId;
 pub struct StatsColumns {
     /// The worker's number.
     pub worker: u8,
-    /// `worker`, `drops`, `transports`, `layers`, `slots`.
+    /// `worker`, `drops`, `transports`, `layers`, `slots`, `meters`.
     pub tables: Vec<Table>,
 }
 

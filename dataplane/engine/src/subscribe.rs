@@ -86,7 +86,8 @@ impl Engine {
     fn leave_track(&mut self, key: usize) {
         let Some(slot) = self.slots.get_mut(key) else { return };
         let forwarded = slot.current().is_some();
-        let Some(track) = slot.unbind() else { return };
+        let bound = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
+        let Some(track) = slot.unbind(bound) else { return };
         if forwarded {
             self.out.events.push(Event::SlotLayer { slot: slot.id, layer: None });
         }

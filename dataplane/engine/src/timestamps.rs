@@ -103,10 +103,10 @@ impl TimestampMap {
         situation: Situation,
         now: Instant,
     ) -> Result<u32, Refused> {
-        let Some(newest) = self.newest else {
-            return Ok(self.begin(first, first, now));
-        };
         let running = situation == Situation::Running;
+        let Some(newest) = self.newest else {
+            return Ok(self.begin(first, first, running, now));
+        };
         if running {
             self.check_rapid(now)?;
         }
@@ -127,13 +127,13 @@ impl TimestampMap {
             .unwrap_or_else(|| newest.out.wrapping_add(self.ticks(elapsed.max(MIN_STEP))));
         let behind = distance(newest.out, out);
         if behind < 0 {
-            return Ok(self.begin(first, out, now));
+            return Ok(self.begin(first, out, running, now));
         }
         if running && !self.refused_behind && behind > i64::from(self.ticks(MAX_BEHIND)) {
             self.refused_behind = true;
             return Err(Refused::Behind);
         }
-        Ok(self.begin(first, newest.out.wrapping_add(1), now))
+        Ok(self.begin(first, newest.out.wrapping_add(1), running, now))
     }
 
     /// The output timestamp of a forwarded packet of the current source, new or late.
@@ -163,12 +163,13 @@ impl TimestampMap {
         self.rapid_switches
     }
 
-    fn begin(&mut self, first: u32, out: u32, now: Instant) -> u32 {
+    fn begin(&mut self, first: u32, out: u32, running: bool, now: Instant) -> u32 {
         self.shift = out.wrapping_sub(first);
         self.newest = Some(Newest { out, sent: now });
         self.waiting_since = None;
         self.refused_behind = false;
-        self.last_switch = Some(now);
+        // A start is no switch: a better layer may well come right after it.
+        self.last_switch = running.then_some(now);
         out
     }
 

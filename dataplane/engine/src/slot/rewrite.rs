@@ -12,6 +12,10 @@ use crate::seq_map::Unmapped;
 use crate::timestamps::Situation;
 use crate::track::Layer;
 
+/// A start may be so many packets late (its first packet was lost or overtaken): what followed it
+/// is then sent from the cache. A keyframe of 720p has about as many.
+pub(crate) const MAX_CATCH_UP: u64 = 64;
+
 /// A packet as this subscriber gets it, but for its extensions.
 #[derive(Debug)]
 pub(crate) struct Rewritten {
@@ -112,7 +116,8 @@ impl Slot {
         })
     }
 
-    /// A packet of another layer, or the first one of a source: perhaps a start.
+    /// A packet of another layer, or the first one of a source: perhaps a start. If it was not the
+    /// newest of its layer, the caller goes on with those that followed it.
     fn start(
         &mut self,
         source: u32,
@@ -123,7 +128,9 @@ impl Slot {
     ) -> Result<Rewritten, DropReason> {
         let video = self.kind == MediaKind::Video;
         let begins = !video || packet.frame.keyframe == Keyframe::Yes;
-        if packet.late || !begins || !self.may_start(packet.layer) {
+        let newest = layers.get(usize::from(packet.layer)).and_then(Layer::newest);
+        let behind = newest.map_or(0, |newest| newest.saturating_sub(packet.ext_seq));
+        if behind > MAX_CATCH_UP || !begins || !self.may_start(packet.layer) {
             return Err(match (self.current, self.target) {
                 (_, None) => DropReason::Paused,
                 (None, _) => DropReason::WaitingForKeyframe,
@@ -131,8 +138,12 @@ impl Slot {
             });
         }
         let clock = |layer: u8| layers.get(usize::from(layer)).and_then(|layer| layer.clock);
-        let situation = self.current.map_or(self.situation, |_| Situation::Running);
-        let old = self.current.and_then(clock).or(self.last_clock);
+        let situation = match self.current {
+            Some(_) => Situation::Running,
+            None if self.last_source == Some(source) => self.situation,
+            None => Situation::Rebound,
+        };
+        let old = self.last_layer().map_or(self.last_clock, clock);
         let new = clock(packet.layer);
         let timestamp = self
             .timestamps
@@ -140,7 +151,7 @@ impl Slot {
             .map_err(|_| DropReason::WaitingForKeyframe)?;
         let index = self.seq.switch(source, packet.ext_seq, video && !self.frame_complete);
         let prefix = self.payload.switch(&packet.frame);
-        self.last_clock = old;
+        self.last_source = Some(source);
         self.current = Some(packet.layer);
         self.temporal = self.bound.as_ref().map_or(0, |bound| bound.wish.max_temporal);
         self.frame_complete = packet.frame.end || packet.marker;
@@ -218,7 +229,7 @@ impl Slot {
     }
 
     /// The name of a layer of the bound track in the sequence map.
-    fn source(&self, layer: u8) -> u32 {
+    pub(super) fn source(&self, layer: u8) -> u32 {
         self.generation << 3 | u32::from(layer & 7)
     }
 }

@@ -28,14 +28,16 @@ impl Slot {
         let fixed_layer = self.rid.and_then(|rid| {
             track.layers.iter().position(|layer| layer.rid == Some(rid)).map(|at| at as u8)
         });
-        self.stop(Situation::Rebound);
         self.generation += 1;
         self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer });
         true
     }
 
     /// Carries nothing from now on. Returns the track it carried.
-    pub(crate) fn unbind(&mut self) -> Option<usize> {
+    pub(crate) fn unbind(&mut self, track: Option<&Track>) -> Option<usize> {
+        if let (Some(track), Some(layer)) = (track, self.last_layer()) {
+            self.last_clock = track.layers.get(usize::from(layer)).and_then(|layer| layer.clock);
+        }
         self.stop(Situation::Rebound);
         self.target = None;
         self.bound.take().map(|bound| bound.track)
@@ -55,9 +57,15 @@ impl Slot {
         let Some(current) = self.current else { return };
         let dead = track.layers.get(usize::from(current)).is_none_or(|layer| !layer.live);
         if dead && self.target != Some(current) {
-            self.last_clock = track.layers.get(usize::from(current)).and_then(|layer| layer.clock);
             self.stop(Situation::Rebound);
         }
+    }
+
+    /// The layer of the bound track that was forwarded last.
+    pub(super) fn last_layer(&self) -> Option<u8> {
+        let last = self.last_source?;
+        let layer = (last & 7) as u8;
+        (last == self.source(layer)).then_some(layer)
     }
 
     /// Forwards nothing until the next start.

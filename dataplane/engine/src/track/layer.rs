@@ -51,6 +51,8 @@ pub(crate) struct Layer {
     /// Its newest sender report.
     pub(crate) clock: Option<SourceClock>,
     pub(crate) last_packet: Option<Instant>,
+    /// Highest number that has been kept or was padding.
+    newest: Option<u64>,
     pub(crate) live: bool,
     /// The next packet is told apart from what came before, like after a restart of the source.
     restart_next: bool,
@@ -93,6 +95,7 @@ impl Layer {
             keyframe: KeyframeRequester::new(large, false),
             clock: None,
             last_packet: None,
+            newest: None,
             live: false,
             restart_next: false,
             stats: LayerStats::default(),
@@ -169,6 +172,11 @@ impl Layer {
         Ok(Placed { restart, ..placed })
     }
 
+    /// Highest extended number so far.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
     /// The next packet of a source on this machine: none is ever lost.
     pub(crate) fn place_next(&mut self, timestamp: u32, now: Instant) -> Placed {
         let ext_seq = self.seq.advance();
@@ -226,6 +234,7 @@ impl Layer {
         packet: Arc<SourcePacket>,
         pool: &mut PacketPool,
     ) -> Result<(), DropReason> {
+        self.newest = self.newest.max(Some(packet.ext_seq));
         let (inserted, left) = self.cache.exchange(packet.ext_seq, packet);
         if let Some(left) = left {
             pool.give(left);

@@ -1,6 +1,16 @@
 //! The engine as a whole, one scenario per file, on a virtual clock and a seeded network.
 
 #![allow(unreachable_pub, reason = "modules of one test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod data;
+mod handshake;
+mod hostile;
 mod join;
+mod layers;
+mod loss;
+mod paths;
 mod sim;
+mod slots;
+mod taps;
+mod workers;

@@ -6,6 +6,7 @@
 
 mod media;
 pub mod network;
+mod raw;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,8 +27,9 @@ use airside_engine::rtp::ExtensionKind;
 use airside_engine::units::NtpTime;
 use airside_engine::{Engine, EngineConfig};
 
-pub use media::{Layers, Published, Subscribed, packet_of};
+pub use media::{Layers, Subscribed, packet_of, wish};
 use network::{Flight, Network};
+pub use raw::{RawClient, sign};
 
 pub const ROOM: RoomId = RoomId(1);
 
@@ -49,6 +51,8 @@ pub struct Node {
     pub address: SocketAddr,
     pub events: Vec<Event>,
     pub taps: BTreeMap<TapId, Vec<Arc<SourcePacket>>>,
+    /// Reliable or not, and the envelope.
+    pub messages: Vec<(bool, bytes::Bytes)>,
 }
 
 pub struct Sim {
@@ -61,6 +65,8 @@ pub struct Sim {
     server_identity: Identity,
     client_identity: Identity,
     next_id: u64,
+    /// What was sent to addresses of no engine.
+    pub strays: Vec<Flight>,
     rings: Vec<(WorkerId, WorkerId, airside_engine::ring::RingMessage)>,
 }
 
@@ -89,6 +95,7 @@ impl Sim {
             server_identity,
             client_identity,
             next_id: 100,
+            strays: Vec::new(),
             rings: Vec::new(),
         };
         for worker in 0..workers {
@@ -118,7 +125,13 @@ impl Sim {
             seed: seed + self.nodes.len() as u64,
             clock: WallClock { instant: self.start, ntp },
         });
-        let node = Node { engine, address, events: Vec::new(), taps: BTreeMap::new() };
+        let node = Node {
+            engine,
+            address,
+            events: Vec::new(),
+            taps: BTreeMap::new(),
+            messages: Vec::new(),
+        };
         self.nodes.push(node);
         self.nodes.len() - 1
     }
@@ -252,7 +265,7 @@ impl Sim {
         } else {
             match self.nodes.iter().position(|node| node.address == flight.to) {
                 Some(node) => node,
-                None => return,
+                None => return self.strays.push(flight),
             }
         };
         let datagram = Datagram {
@@ -268,14 +281,14 @@ impl Sim {
     }
 
     /// Takes everything an engine has to say.
-    fn collect(&mut self, node: usize) {
+    pub fn collect(&mut self, node: usize) {
         let now = self.now;
-        let Node { engine, address, events, taps } = &mut self.nodes[node];
+        let Node { engine, address, events, taps, messages } = &mut self.nodes[node];
         let arena = engine.transmits();
         for entry in arena.entries() {
             let data = arena.data(entry).to_vec();
             let flight = Flight { from: *address, to: entry.tuple.remote, data };
-            self.network.send(flight, now);
+            self.network.send(&flight, now);
         }
         arena.clear();
         while let Some(event) = engine.poll_event() {
@@ -283,6 +296,9 @@ impl Sim {
         }
         while let Some((tap, packet)) = engine.poll_tap() {
             taps.entry(tap).or_default().push(packet);
+        }
+        while let Some(message) = engine.poll_message() {
+            messages.push((message.reliable, message.bytes));
         }
         while let Some((to, message)) = engine.poll_ring() {
             self.rings.push((WorkerId(node as u8), to, message));

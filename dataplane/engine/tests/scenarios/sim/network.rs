@@ -45,6 +45,10 @@ pub struct Network {
     flights: BTreeMap<(Instant, u64), Flight>,
     sent: u64,
     pub lost: u64,
+    /// Nothing comes from or goes to these.
+    pub blocked: Vec<SocketAddr>,
+    /// DTLS from this one is lost: its checks come, its acknowledgements do not.
+    pub deaf: Option<SocketAddr>,
     /// Every datagram sent so far, if a test wants to look or replay.
     pub capture: Option<Vec<Flight>>,
 }
@@ -57,13 +61,21 @@ impl Network {
             flights: BTreeMap::new(),
             sent: 0,
             lost: 0,
+            blocked: Vec::new(),
+            deaf: None,
             capture: None,
         }
     }
 
-    pub fn send(&mut self, flight: Flight, now: Instant) {
+    pub fn send(&mut self, flight: &Flight, now: Instant) {
         if let Some(capture) = &mut self.capture {
             capture.push(flight.clone());
+        }
+        if self.blocked.contains(&flight.from) || self.blocked.contains(&flight.to) {
+            return;
+        }
+        if self.deaf == Some(flight.from) && (20..64).contains(&flight.data[0]) {
+            return;
         }
         let conditions = self.conditions;
         if self.random.random_bool(conditions.loss) {

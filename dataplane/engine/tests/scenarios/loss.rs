@@ -1,0 +1,107 @@
+//! Loss on both paths: repaired from the publisher, and from the cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use airside_engine::codec::Keyframe;
+use airside_engine::packet::SourcePacket;
+
+use crate::sim::{Layers, Sim, Subscribed, packet_of};
+
+fn numbers(sim: &Sim, slot: Subscribed) -> Vec<u64> {
+    let mut numbers: Vec<u64> = sim.received(slot).iter().map(|packet| packet_of(packet)).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Packets that never came, but for those just before a keyframe: they are not worth repair.
+pub fn missing(sim: &Sim, slot: Subscribed) -> Vec<u64> {
+    const BEFORE_KEYFRAME: u64 = 120;
+    let key = |packet: &&Arc<SourcePacket>| packet.frame.keyframe == Keyframe::Yes;
+    let keyframes: Vec<u64> =
+        sim.received(slot).iter().filter(key).map(|packet| packet_of(packet)).collect();
+    let superseded = |number: &u64| {
+        keyframes.iter().any(|key| (1..=BEFORE_KEYFRAME).contains(&key.saturating_sub(*number)))
+    };
+    let numbers = numbers(sim, slot);
+    let gaps = numbers.windows(2).flat_map(|pair| pair[0] + 1..pair[1]);
+    gaps.filter(|number| !superseded(number)).collect()
+}
+
+#[test]
+fn video_is_whole_under_five_percent_loss_both_ways() {
+    let mut sim = Sim::new(21, 1);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    sim.network.conditions.loss = 0.05;
+    sim.network.conditions.jitter = Duration::from_millis(2);
+    let mut camera = sim.publish_video(alice, Layers::One);
+    let slot = sim.subscribe(&mut camera, bob);
+    sim.run(Duration::from_secs(20));
+    sim.network.conditions.loss = 0.0;
+    sim.run(Duration::from_secs(1));
+
+    let numbers = numbers(&sim, slot);
+    assert!(numbers.len() > 2500, "{}", numbers.len());
+    assert_eq!(missing(&sim, slot), Vec::<u64>::new());
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "none twice");
+    let server = sim.nodes[0].engine.stats(sim.now);
+    assert!(server.total("layers", "repaired") > 50);
+    assert!(server.total("slots", "resent") > 50);
+    assert!(sim.network.lost > 200);
+}
+
+#[test]
+fn repair_is_not_much_more_than_what_was_lost() {
+    let mut sim = Sim::new(22, 1);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    let mut camera = sim.publish_video(alice, Layers::One);
+    let slot = sim.subscribe(&mut camera, bob);
+    sim.run(Duration::from_secs(2));
+    sim.network.conditions.loss = 0.02;
+    sim.run(Duration::from_secs(20));
+    let stats = sim.nodes[0].engine.stats(sim.now);
+    let (resent, sent) = (stats.total("slots", "resent"), stats.total("slots", "packets"));
+    assert!(resent as f64 / sent as f64 <= 0.04, "{resent} of {sent}");
+    assert!(sim.received(slot).len() as f64 >= 0.999 * sent as f64);
+}
+
+#[test]
+fn reordering_within_ten_milliseconds_asks_for_nothing() {
+    let mut sim = Sim::new(23, 1);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    sim.network.conditions.jitter = Duration::from_millis(5);
+    let mut microphone = sim.publish_audio(alice);
+    let slot = sim.subscribe(&mut microphone, bob);
+    sim.run(Duration::from_secs(10));
+    sim.network.conditions.jitter = Duration::from_millis(28);
+    sim.run(Duration::from_secs(10));
+    let stats = sim.nodes[0].engine.stats(sim.now);
+    assert!(stats.total("layers", "nacks_sent") < 10);
+    assert!(sim.received(slot).len() > 980);
+}
+
+#[test]
+fn duplicated_datagrams_reach_subscribers_once() {
+    let mut sim = Sim::new(24, 1);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    sim.network.conditions.duplicates = 0.3;
+    let mut microphone = sim.publish_audio(alice);
+    let slot = sim.subscribe(&mut microphone, bob);
+    sim.run(Duration::from_secs(5));
+    let numbers = numbers(&sim, slot);
+    assert!(numbers.len() > 240);
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
+    assert!(sim.dropped(0, airside_engine::error::DropReason::SrtpReplayed) > 50);
+}
+
+#[test]
+fn join_survives_a_lossy_network() {
+    for seed in 30..36 {
+        let mut sim = Sim::new(seed, 1);
+        sim.network.conditions.loss = 0.2;
+        sim.network.conditions.duplicates = 0.1;
+        sim.network.conditions.jitter = Duration::from_millis(20);
+        let peer = sim.join();
+        sim.run_until(Duration::from_secs(20), |sim| sim.is_connected(peer));
+    }
+}
