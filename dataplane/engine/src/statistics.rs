@@ -27,7 +27,6 @@ impl Engine {
             self.transport_table(),
             self.layer_table(now),
             self.slot_table(),
-            self.meter_table(now),
         ];
         if !self.meters.is_empty() {
             let meters = self.meters.iter().map(|(id, meter)| (*id, meter));
@@ -103,27 +102,6 @@ impl Engine {
                     .count("keyframe_ignored", layer.keyframe.is_ignored(now).into())
                     .measure("jitter_s", Some(jitter / f64::from(rate.max(1))));
             }
-        }
-        table.finish()
-    }
-
-    fn meter_table(&self, now: Instant) -> Table {
-        let mut table = TableBuilder::new("meters");
-        for (id, meter) in &self.meters {
-            let stats = meter.stats(now);
-            table
-                .row()
-                .count("meter", id.0)
-                .count("packets", stats.packets)
-                .count("bytes", stats.bytes)
-                .count("lost", stats.lost)
-                .count("unstamped", stats.unstamped)
-                .count("max_gap_us", stats.max_gap_us)
-                .count("gaps_over_60_ms", stats.gaps_over_60_ms)
-                .count("first_arrival_us", stats.first_arrival_us)
-                .count("latency_p50_us", stats.latency.quantile_us(0.5))
-                .count("latency_p99_us", stats.latency.quantile_us(0.99))
-                .count("latency_max_us", stats.latency.max_us());
         }
         table.finish()
     }
