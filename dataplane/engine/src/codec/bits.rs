@@ -1,4 +1,4 @@
-//! Reads bit fields, most significant first.
+//! Reads and writes bit fields, most significant first.
 
 use super::Malformed;
 
@@ -49,6 +49,54 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// Writes to a buffer; None when it is full.
+pub(crate) struct BitWriter<'a> {
+    data: &'a mut [u8],
+    position: usize,
+}
+
+impl<'a> BitWriter<'a> {
+    pub(crate) fn new(data: &'a mut [u8]) -> Self {
+        Self { data, position: 0 }
+    }
+
+    /// The low `count` bits of `value`, at most 32.
+    pub(crate) fn put(&mut self, value: u32, count: u32) -> Option<()> {
+        for bit in (0..count).rev() {
+            let byte = self.data.get_mut(self.position / 8)?;
+            let mask = 0x80 >> (self.position % 8);
+            if value >> bit & 1 == 1 {
+                *byte |= mask;
+            } else {
+                *byte &= !mask;
+            }
+            self.position += 1;
+        }
+        Some(())
+    }
+
+    /// The bits of `source` from `from` up to `to`; none if they are not there.
+    pub(crate) fn copy(&mut self, source: &[u8], from: usize, to: usize) -> Option<()> {
+        let mut reader = BitReader::new(source);
+        reader.skip(from);
+        let mut left = to.checked_sub(from)? as u32;
+        while left > 0 {
+            let count = left.min(32);
+            self.put(reader.bits(count).ok()?, count)?;
+            left -= count;
+        }
+        Some(())
+    }
+
+    /// Fills the last byte with zeros and returns the number of bytes.
+    pub(crate) fn finish(mut self) -> usize {
+        let rest = self.position.next_multiple_of(8) - self.position;
+        // Within a byte that is there already.
+        let _ = self.put(0, rest as u32);
+        self.position / 8
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +119,20 @@ mod tests {
         assert_eq!(BitReader::new(&[0b1100_0000]).non_symmetric(5), Ok(3));
         assert_eq!(BitReader::new(&[0b1110_0000]).non_symmetric(5), Ok(4));
         assert_eq!(BitReader::new(&[]).non_symmetric(1), Ok(0), "one value needs no bit");
+    }
+
+    #[test]
+    fn writes_what_it_read_and_stops_when_full() {
+        let source = [0b1011_0010, 0b0111_1111, 0xff, 0x55, 0x0f, 0xf0];
+        let mut out = [0xff; 6];
+        let mut writer = BitWriter::new(&mut out);
+        assert_eq!(writer.put(0b01, 2), Some(()));
+        assert_eq!(writer.copy(&source, 2, 44), Some(()));
+        assert_eq!(writer.copy(&source, 40, 50), None, "past the source");
+        let mut writer = BitWriter::new(&mut out);
+        assert_eq!(writer.copy(&source, 0, 12), Some(()));
+        assert_eq!(writer.finish(), 2);
+        assert_eq!(out[..2], [0b1011_0010, 0b0111_0000]);
+        assert_eq!(BitWriter::new(&mut out[..1]).put(0, 9), None);
     }
 }

@@ -24,7 +24,7 @@ const FU_B: u8 = 29;
 /// Empty, an aggregate whose sizes do not fit, a fragment without its header, or an unknown type.
 pub fn inspect(payload: &[u8], marker: bool) -> Result<FrameInfo, Malformed> {
     let header = *payload.first().ok_or(Malformed)?;
-    let mut units = Units { discardable: true, ..Units::default() };
+    let mut units = Units::default();
     match header & 0x1f {
         1..=23 => units.add(payload),
         STAP_A => units.add_aggregate(payload, 1, 0)?,
@@ -35,10 +35,12 @@ pub fn inspect(payload: &[u8], marker: bool) -> Result<FrameInfo, Malformed> {
             let fragment = *payload.get(1).ok_or(Malformed)?;
             let data = if kind == FU_A { 2 } else { 4 };
             let first = *payload.get(data).ok_or(Malformed)?;
-            units.discardable = header & 0x60 == 0;
+            // The original unit header: importance bits of the indicator, type of the fragment.
+            let original = header & 0xe0 | fragment & 0x1f;
             if fragment & 0x80 != 0 {
-                // The original unit header: importance bits of the indicator, type of the fragment.
-                units.add(&[header & 0xe0 | fragment & 0x1f, first]);
+                units.add(&[original, first]);
+            } else {
+                units.add_slice(original);
             }
         }
         _ => return Err(Malformed),
@@ -46,7 +48,7 @@ pub fn inspect(payload: &[u8], marker: bool) -> Result<FrameInfo, Malformed> {
     Ok(FrameInfo {
         keyframe: if units.sps { Keyframe::Yes } else { Keyframe::No },
         start: units.start,
-        discardable: units.discardable,
+        discardable: units.slices > 0 && units.slices == units.unused_slices,
         ..FrameInfo::unknown(marker)
     })
 }
@@ -55,13 +57,14 @@ pub fn inspect(payload: &[u8], marker: bool) -> Result<FrameInfo, Malformed> {
 struct Units {
     sps: bool,
     start: bool,
-    discardable: bool,
+    slices: usize,
+    unused_slices: usize,
 }
 
 impl Units {
     fn add(&mut self, unit: &[u8]) {
         let Some(&header) = unit.first() else { return };
-        self.discardable &= header & 0x60 == 0;
+        self.add_slice(header);
         self.sps |= header & 0x1f == SPS;
         self.start |= match header & 0x1f {
             SEI | SPS | PPS | DELIMITER => true,
@@ -69,6 +72,14 @@ impl Units {
             SLICE..=IDR => unit.get(1).is_some_and(|slice| slice & 0x80 != 0),
             _ => false,
         };
+    }
+
+    /// Counts a slice by its header. Units around slices say nothing of importance.
+    fn add_slice(&mut self, header: u8) {
+        if (SLICE..=IDR).contains(&(header & 0x1f)) {
+            self.slices += 1;
+            self.unused_slices += usize::from(header & 0x60 == 0);
+        }
     }
 
     /// `offset` of the first unit's size; `extra` bytes between each size and its unit, which in
@@ -142,6 +153,7 @@ mod tests {
         assert!(inspect(&[0x01, 0x9a], false).unwrap().discardable);
         assert!(!inspect(&[0x61, 0x9a], false).unwrap().discardable);
         assert!(inspect(&[0x1c, 0x41, 0], false).unwrap().discardable);
+        assert!(!inspect(&[0x06, 1, 2], false).unwrap().discardable, "what follows may matter");
     }
 
     #[test]

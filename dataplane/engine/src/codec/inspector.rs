@@ -1,6 +1,6 @@
 //! One published layer's packets to [`FrameInfo`].
 
-use super::dependency_descriptor::{Header, Layers, Structure, StructureHistory};
+use super::dependency_descriptor::{Dependency, Frame, Header, Structure, StructureHistory};
 use super::picture::PictureIds;
 use super::{Codec, Detail, FrameInfo, Keyframe, Malformed, av1, h264, h265, vp8, vp9};
 
@@ -10,13 +10,21 @@ pub struct Inspector {
     codec: Codec,
     pictures: PictureIds,
     structures: StructureHistory,
+    active_targets: u32,
+    dependency: Option<Dependency>,
 }
 
 impl Inspector {
     /// For one published layer.
     #[must_use]
     pub fn new(codec: Codec) -> Self {
-        Self { codec, pictures: PictureIds::default(), structures: StructureHistory::default() }
+        Self {
+            codec,
+            pictures: PictureIds::default(),
+            structures: StructureHistory::default(),
+            active_targets: u32::MAX,
+            dependency: None,
+        }
     }
 
     /// What the packet is. Unreadable payloads give [`Keyframe::Unknown`].
@@ -24,6 +32,8 @@ impl Inspector {
     /// `dependency_descriptor`: the header extension's bytes, used for AV1 only. If the answer
     /// then has no [`Detail::Dependency`], do not forward the extension. `newest`: no packet with
     /// a higher sequence number has been seen.
+    ///
+    /// With [`Detail::Dependency`], [`Self::dependency`] has the rest.
     pub fn inspect(
         &mut self,
         payload: &[u8],
@@ -31,6 +41,7 @@ impl Inspector {
         marker: bool,
         newest: bool,
     ) -> FrameInfo {
+        self.dependency = None;
         let info = match self.codec {
             Codec::Opus | Codec::Red => Ok(FrameInfo {
                 keyframe: Keyframe::No,
@@ -43,10 +54,16 @@ impl Inspector {
             Codec::H264 => h264::inspect(payload, marker),
             Codec::H265 => h265::inspect(payload, marker),
             Codec::Av1 => dependency_descriptor
-                .and_then(|data| self.dependency(data, marker, newest).ok())
+                .and_then(|data| self.av1_frame(data, marker, newest).ok())
                 .map_or_else(|| av1::inspect(payload, marker), Ok),
         };
         info.unwrap_or_else(|Malformed| FrameInfo::unknown(marker))
+    }
+
+    /// The resolved dependency descriptor of the packet inspected last.
+    #[must_use]
+    pub fn dependency(&self) -> Option<&Dependency> {
+        self.dependency.as_ref()
     }
 
     fn vp8(&mut self, payload: &[u8], marker: bool, newest: bool) -> Result<FrameInfo, Malformed> {
@@ -85,7 +102,7 @@ impl Inspector {
         })
     }
 
-    fn dependency(
+    fn av1_frame(
         &mut self,
         data: &[u8],
         marker: bool,
@@ -93,27 +110,34 @@ impl Inspector {
     ) -> Result<FrameInfo, Malformed> {
         let header = Header::parse(data)?;
         let attached = header.has_structure.then(|| Structure::parse(data)).transpose()?;
-        let frame =
+        let number =
             self.pictures.unwrap_masked(header.frame_number, u16::MAX, newest).ok_or(Malformed)?;
         if let Some(structure) = attached {
-            self.structures.insert(frame, structure);
+            self.structures.insert(number, structure);
         }
-        let structure = self.structures.get(frame).ok_or(Malformed)?;
-        let Layers { spatial, temporal } = structure.layers(header.template_id)?;
+        let structure = self.structures.get(number).ok_or(Malformed)?;
+        let frame = Frame::parse(data, structure)?;
+        let active_targets = frame.active_targets.unwrap_or(self.active_targets);
+        if newest {
+            self.active_targets = active_targets;
+        }
         let key = header.has_structure && header.start;
-        Ok(FrameInfo {
+        let info = FrameInfo {
             keyframe: if key { Keyframe::Yes } else { Keyframe::No },
             start: header.start,
             end: header.end || marker,
-            spatial,
-            temporal,
+            spatial: frame.layers.spatial,
+            temporal: frame.layers.temporal,
             switch_up: false,
             discardable: false,
-            detail: Detail::Dependency {
-                frame,
-                templates: structure.template_count(),
-                template_offset: structure.template_offset(),
-            },
-        })
+            detail: Detail::Dependency { frame: number },
+        };
+        self.dependency = Some(Dependency {
+            number,
+            frame,
+            active_targets: active_targets & structure.all_targets(),
+            structure: structure.clone(),
+        });
+        Ok(info)
     }
 }

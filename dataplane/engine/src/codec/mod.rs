@@ -153,10 +153,6 @@ pub enum Detail {
     Dependency {
         /// Unwrapped frame number.
         frame: u64,
-        /// Templates of the structure in force, for [`dependency_descriptor::Rewriter`].
-        templates: u8,
-        /// Template id offset of the structure in force.
-        template_offset: u8,
     },
 }
 

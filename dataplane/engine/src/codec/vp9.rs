@@ -28,6 +28,8 @@ pub struct Descriptor {
     pub structure_layers: Option<u8>,
     /// Picture id, if present.
     pub picture_id: Option<PictureId>,
+    /// How many pictures back each reference lies; 0 for none.
+    references: [u8; MAX_REFERENCES],
 }
 
 impl Descriptor {
@@ -55,18 +57,19 @@ impl Descriptor {
             }
         }
         let head_len = at as u8;
+        let mut references = [0; MAX_REFERENCES];
         if first & FLEXIBLE != 0 && first & INTER_PICTURE != 0 {
-            let mut references = 0;
-            loop {
-                let reference = byte(at)?;
-                at += 1;
-                references += 1;
-                if reference & 1 == 0 {
-                    break;
+            let mut more = true;
+            for place in &mut references {
+                if more {
+                    let reference = byte(at)?;
+                    at += 1;
+                    *place = reference >> 1;
+                    more = reference & 1 == 1;
                 }
-                if references == MAX_REFERENCES {
-                    return Err(Malformed);
-                }
+            }
+            if more {
+                return Err(Malformed);
             }
         }
         let mut structure_layers = None;
@@ -92,7 +95,7 @@ impl Descriptor {
         // One byte holds the length: a structure of 255 pictures fills most of a packet and is
         // sent by nobody.
         let len = u8::try_from(at).map_err(|_| Malformed)?;
-        Ok(Self { first, layer, tl0, len, head_len, structure_layers, picture_id })
+        Ok(Self { first, layer, tl0, len, head_len, structure_layers, picture_id, references })
     }
 
     /// Whether the packet starts a key picture, told by the descriptor alone: encrypted frames
@@ -149,6 +152,17 @@ impl Descriptor {
     #[must_use]
     pub fn is_inter_layer(&self) -> bool {
         self.layer & 1 != 0
+    }
+
+    /// References are listed, and there is no TL0PICIDX.
+    #[must_use]
+    pub fn is_flexible(&self) -> bool {
+        self.first & FLEXIBLE != 0
+    }
+
+    /// In flexible mode: how many pictures back the references lie, in the same spatial layer.
+    pub fn references(&self) -> impl Iterator<Item = u8> {
+        self.references.into_iter().filter(|distance| *distance > 0)
     }
 
     /// The counters, with the unwrapped `picture` id of this packet.
@@ -216,7 +230,8 @@ mod tests {
         let descriptor = Descriptor::parse(&payload).unwrap();
         assert_eq!(descriptor.keyframe(), Keyframe::No);
         assert_eq!((descriptor.len, descriptor.temporal()), (5, 1));
-        assert!(descriptor.is_switching_up_point());
+        assert!(descriptor.is_switching_up_point() && descriptor.is_flexible());
+        assert_eq!(descriptor.references().collect::<Vec<_>>(), [1, 2]);
         assert_eq!(descriptor.numbers(None).tl0, None);
         assert_eq!(
             Descriptor::parse(&[0xf8, 3, 0x30, 0x03, 0x03, 0x03, 0x02]),
