@@ -19,10 +19,19 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Everything there is: no codec numbers its layers with more than 3 bits.
+    pub const TOP: Self = Self { spatial: 7, temporal: 7 };
+
     /// Names a layer.
     #[must_use]
     pub const fn new(spatial: u8, temporal: u8) -> Self {
         Self { spatial, temporal }
+    }
+
+    /// All of `other`'s layers are within this one.
+    #[must_use]
+    pub fn covers(self, other: Self) -> bool {
+        other.spatial <= self.spatial && other.temporal <= self.temporal
     }
 }
 

@@ -31,6 +31,7 @@ pub mod ids;
 mod ingress;
 pub mod keyframe;
 pub mod layer;
+pub mod layers;
 pub mod load;
 pub mod nack;
 pub mod net;

@@ -62,7 +62,7 @@ impl Header {
 }
 
 /// Layer of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Layers {
     /// Spatial layer.
     pub spatial: u8,

@@ -33,6 +33,8 @@ pub struct Structure {
     protected_by: [u8; MAX_CHAINS],
     /// Highest layers of each decode target.
     target_layers: [Layers; MAX_CHAINS],
+    /// Decode targets, highest layers first.
+    by_quality: [u8; MAX_CHAINS],
 }
 
 impl Structure {
@@ -57,6 +59,7 @@ impl Structure {
             templates: [Template::default(); MAX_TEMPLATES],
             protected_by: [0; MAX_CHAINS],
             target_layers: [Layers::default(); MAX_CHAINS],
+            by_quality: std::array::from_fn(|target| target as u8),
         };
         let max_spatial = structure.parse_layers(&mut reader)?;
         let count = usize::from(structure.template_count);
@@ -71,6 +74,9 @@ impl Structure {
                 }
             }
         }
+        let layers = structure.target_layers;
+        structure.by_quality[..usize::from(decode_targets)]
+            .sort_unstable_by_key(|target| std::cmp::Reverse(layers[usize::from(*target)]));
         for template in &mut structure.templates[..count] {
             while reader.flag()? {
                 template.references.push(reader.bits(4)? + 1)?;
@@ -161,6 +167,12 @@ impl Structure {
     #[must_use]
     pub fn target_layers(&self, target: u8) -> Option<Layers> {
         (target < self.decode_targets).then(|| self.target_layers[usize::from(target)])
+    }
+
+    /// Decode targets, those with the highest layers first.
+    #[must_use]
+    pub fn targets_by_quality(&self) -> &[u8] {
+        &self.by_quality[..usize::from(self.decode_targets)]
     }
 
     /// The chain that protects a decode target; None when the stream has no chains.
