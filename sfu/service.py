@@ -152,7 +152,9 @@ class Service:
             SessionGoneError, or what `Session.offer` raises; the session then waits on.
         """
         seat = self._context.directory.sessions.get(request.session_id)
-        if seat is None or seat.room.name != request.room or seat.participant.identity != request.identity:
+        if seat is None or seat.room.closed:
+            raise SessionGoneError
+        if seat.room.name != request.room or seat.participant.identity != request.identity:
             # The same answer for a session that is another's: nobody learns that it exists.
             raise SessionGoneError
         room, member = seat.room, seat.participant
@@ -355,5 +357,8 @@ class Service:
         self.begin_drain()
         for room in self._registry:
             text = "this server is shutting down"
-            self._registry.close(room, LeaveCode.SERVER_SHUTDOWN, text, Reconnect.REJOIN, reason="shutdown")
+            # In one turn: the workers stop next, and take no more commands.
+            self._registry.close(
+                room, LeaveCode.SERVER_SHUTDOWN, text, Reconnect.REJOIN, reason="shutdown", at_once=True
+            )
         await self._context.plane.close(deadline_s)

@@ -58,6 +58,7 @@ class Broadcast:
         """Who has not got `_batch` yet."""
         self._timer: Timer | None = None
         self._last_flush = float("-inf")
+        self._closed = False
 
     def participant_changed(self, participant: Participant) -> None:
         """Joined, or something visible about it is new."""
@@ -99,6 +100,7 @@ class Broadcast:
 
     def close(self) -> None:
         """The room is gone: nothing more is sent."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -107,7 +109,7 @@ class Broadcast:
         self._waiting.clear()
 
     def _schedule(self) -> None:
-        if self._timer is None:
+        if self._timer is None and not self._closed:
             due = self._last_flush + self._interval()
             self._timer = self._clock.call_later(max(0.0, due - self._clock.monotonic()), self._flush)
 

@@ -20,9 +20,12 @@ class Planner:
         self._run = run
         self._marked: dict[ParticipantSid, Participant] = {}
         self._timer: Timer | None = None
+        self._closed = False
 
     def mark(self, member: Participant) -> None:
         """Plan its routes in the next turn, after what is being done now."""
+        if self._closed:
+            return
         self._marked[member.sid] = member
         if self._timer is None:
             self._timer = self._clock.call_later(0.0, self._run_slice)
@@ -32,7 +35,8 @@ class Planner:
         self._marked.pop(member.sid, None)
 
     def close(self) -> None:
-        """The room is gone."""
+        """The room is gone: nothing more is planned."""
+        self._closed = True
         self._marked.clear()
         if self._timer is not None:
             self._timer.cancel()

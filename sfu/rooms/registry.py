@@ -65,11 +65,13 @@ class RoomRegistry:
         text: str,
         reconnect: Reconnect = Reconnect.NO,
         reason: str = "deleted",
+        *,
+        at_once: bool = False,
     ) -> None:
-        """End a room with everybody in it. `reason` is for statistics."""
+        """End a room with everybody in it, as `Room.close`. `reason` is for statistics."""
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
-            room.close(code, text, reconnect)
+            room.close(code, text, reconnect, at_once=at_once)
             self._context.observer.room_closed(reason)
             log.info("%s: closed: %s", room, reason)
 

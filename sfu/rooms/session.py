@@ -181,7 +181,7 @@ class Session:
         return self._participant.debug_state()
 
     def _require(self) -> Participant:
-        if not self._participant.present:
+        if not self._participant.present or self._room.closed:
             raise SessionGoneError
         return self._participant
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -30,6 +29,8 @@ ENOUGH_PACKETS = 25
 COUNTED_S = 5.0
 """Until what was sent is counted and read."""
 METRICS_INTERVAL_S = 0.1
+LOOK_S = 0.05
+"""Between readings of the gap."""
 WORKER_THREAD = "airside-"
 
 
@@ -49,6 +50,44 @@ class Watch:
         return sum(self.counted.get(reason, 0) for reason in self.reasons)
 
 
+class GapWatch:
+    """The longest gap that is not the machine's fault.
+
+    A gap counts less the time in which the packet workers at both ends were ready to run and had no core,
+    around the gap: a machine that compiles something beside the tests must not fail them.
+    """
+
+    def __init__(self, ground: Ground, meter: int) -> None:
+        self.worst_ms = 0.0
+        self._ground = ground
+        self._meter = meter
+        self._heard = Heard(0, 0, 0.0)
+        self._excused_ms = 0.0
+        self._readings = deque([(time.monotonic(), ground.starved_ms())], maxlen=1000)
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Take a reading; a longer gap than before is judged."""
+        before = self._heard.max_gap_ms
+        self._heard = heard = await self._ground.callers.heard(self._meter)
+        now, starved_ms = time.monotonic(), self._ground.starved_ms()
+        if heard.max_gap_ms > before:
+            begun_at = now - heard.max_gap_ms / 1000 - LOOK_S
+            earlier = [reading for when, reading in self._readings if when <= begun_at]
+            excused_ms = starved_ms - (earlier[-1] if earlier else self._readings[0][1])
+            if heard.max_gap_ms - excused_ms > self.worst_ms:
+                self.worst_ms, self._excused_ms = heard.max_gap_ms - excused_ms, excused_ms
+        self._readings.append((now, starved_ms))
+
+    def __str__(self) -> str:
+        return f"{self._heard}; at the worst of them {self._excused_ms:.1f} ms were without a core"
+
+
 class Ground:
     """A server with a call on it. `undisturbed` says what an attack must leave alone."""
 
@@ -57,6 +96,7 @@ class Ground:
         self.callers = callers
         self.speaker = speaker
         self.listener = listener
+        self._threads = [*_packet_workers(server.process.pid), *_packet_workers(os.getpid())]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -92,12 +132,18 @@ class Ground:
         watch = Watch(reasons, at_least, await drops(self.server))
         memory, lines = resident_mb(self.server), _lines(self.server.log)
         async with self.listener.metered(mid) as meter:
-            starved = self.starved_ms()
-            yield watch
-            await self._count(watch)
-            heard = await self.listen(meter)
+            gaps = GapWatch(self, meter)
+            watching = asyncio.create_task(gaps.run())
+            try:
+                yield watch
+                await self._count(watch)
+                await self.listen(meter)
+                await gaps.look()
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
         assert self.server.process.returncode is None, "the server died"
-        self.check_gap(heard, starved)
+        assert gaps.worst_ms < AUDIBLE_GAP_MS, str(gaps)
         grown = resident_mb(self.server) - memory
         assert grown < memory_mb, f"resident memory grew by {grown:.1f} MB"
         written = _lines(self.server.log)[len(lines) :]
@@ -106,12 +152,7 @@ class Ground:
 
     def starved_ms(self) -> float:
         """How long both ends' packet workers wanted to run and had no core, since they began."""
-        return _starved_ms(self.server.process.pid) + _starved_ms(os.getpid())
-
-    def check_gap(self, heard: Heard, starved_before_ms: float) -> None:
-        """No gap that an ear hears, apart from what a machine with other work to do took of our time."""
-        starved_ms = self.starved_ms() - starved_before_ms
-        assert heard.max_gap_ms - starved_ms < AUDIBLE_GAP_MS, f"{heard}, {starved_ms:.1f} ms without a core"
+        return sum(map(_starved_ms, self._threads))
 
     async def listen(self, meter: int) -> Heard:
         """What was heard, once it is enough to judge by."""
@@ -156,15 +197,15 @@ def resident_mb(server: Server) -> float:
     return int(found[1]) / 1024
 
 
-def _starved_ms(pid: int) -> float:
-    """Run-queue wait of a process's packet workers (second field of schedstat, ns)."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        # A thread may end between the listing and the reading.
-        with contextlib.suppress(OSError):
-            if (task / "comm").read_text().startswith(WORKER_THREAD):
-                total += int((task / "schedstat").read_text().split()[1])
-    return total / 1e6
+def _packet_workers(pid: int) -> list[Path]:
+    """Where the kernel tells about the packet workers of a process."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [task for task in tasks if (task / "comm").read_text().startswith(WORKER_THREAD)]
+
+
+def _starved_ms(task: Path) -> float:
+    """Run-queue wait of a thread: the second field of schedstat, in ns."""
+    return int((task / "schedstat").read_text().split()[1]) / 1e6
 
 
 def _lines(log: Path) -> list[str]:

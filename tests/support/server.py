@@ -112,7 +112,13 @@ class Server:
 
 @asynccontextmanager
 async def running_server(
-    folder: Path, *, workers: int = 1, port_per_worker: bool = False, host: str = "127.0.0.1", **settings: str
+    folder: Path,
+    *,
+    workers: int = 1,
+    port_per_worker: bool = False,
+    host: str = "127.0.0.1",
+    module: str = "sfu",
+    **settings: str,
 ) -> AsyncIterator[Server]:
     """A server that is ready; stopped when the block ends, with its log in `folder`/server.log.
 
@@ -133,7 +139,7 @@ async def running_server(
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "sfu",
+            module,
             "dev",
             *(part for key, value in flags.items() for part in (f"--{key}", value)),
             cwd=ROOT,

@@ -17,6 +17,7 @@ from sfu.participants.sink import (
     RoomUpdated,
     SpeakersChanged,
 )
+from sfu.rooms.room import CLEAR_SLICE
 from tests.support.domain import ROOM, Client, World, grant, raises_code, run
 
 CAMERA, MICROPHONE = TrackSource.CAMERA, TrackSource.MICROPHONE
@@ -86,6 +87,28 @@ class TestLife:
         raises_code("room_not_found", lambda: world.service.delete_room(ROOM))
         again = speaking(world, "alice")
         assert again.session.alive
+
+    def test_a_large_room_is_cleared_a_few_members_per_turn(self, world: World) -> None:
+        speaker = speaking(world, "speaker")
+        clients = [speaker, *(world.client(f"p{index}").receive(1).join() for index in range(60))]
+        world.service.delete_room(ROOM)
+        told = [client for client in clients if client.inbox.leave is not None]
+        assert 0 < len(told) <= CLEAR_SLICE
+        waiting = next(client for client in clients if client.inbox.leave is None)
+        before = len(waiting.inbox.received)
+        raises_code("session_gone", lambda: waiting.session.update_metadata(ParticipantUpdate()))
+        raises_code("session_gone", lambda: waiting.resume(0))
+        raises_code("room_not_found", lambda: world.service.get_room(ROOM))
+        again = speaking(world, "speaker")
+        assert all(client.inbox.leave is not None for client in clients)
+        assert len(waiting.inbox.received) == before + 1, "news of a room that is gone"
+        assert again.session.alive
+        again.session.leave()
+        world.settle(1000)
+        assert world.plane.transports == {}
+        assert world.plane.tracks == {}
+        assert world.clock.pending == 0
+        assert (world.observer.tracks, world.observer.subscriptions, world.observer.rooms) == (0, 0, 0)
 
     def test_shutdown_tells_everyone_and_closes_the_plane(self, world: World) -> None:
         alice = speaking(world, "alice")

@@ -1,0 +1,26 @@
+"""`python -m tests.support.blockable dev ...`: a server whose event loop can be blocked from outside.
+
+SIGUSR1 keeps its thread busy for `BLOCK_S`: no callback runs, and the GIL is taken.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+
+from sfu.__main__ import main
+
+BLOCK_S = 0.5
+
+
+def block(_number: int, _frame: FrameType | None) -> None:
+    """Spin."""
+    end = time.monotonic() + BLOCK_S
+    while time.monotonic() < end:
+        pass
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGUSR1, block)
+    main()
