@@ -87,9 +87,12 @@ async def test_a_dropped_websocket_is_resumed_without_losing_media(tmp_path: Pat
         bob = await browser.page(server.page("lounge", "Bob"))
         await bob.wait_for(f"{probes.frames('ada')} > 5")
         me = await bob.evaluate("(globalThis.before = airside._pc, airside.me.id)")
-        await bob.evaluate("airside._signal._socket.close()")
-        await bob.wait_for("airside.state === 'reconnecting'", 5)
-        await bob.wait_for("airside.state === 'connected'")
+        await bob.evaluate(
+            "(globalThis.states = [],"
+            " airside.addEventListener('statechange', (e) => states.push(e.detail.state)),"
+            " airside._signal._socket.close())"
+        )
+        await bob.wait_for("states.join() === 'reconnecting,connected'")
         assert await bob.evaluate("airside._pc === before"), "the media path is the old one"
         assert await bob.evaluate("airside.me.id") == me
         frames = await bob.evaluate(probes.frames("ada"))
