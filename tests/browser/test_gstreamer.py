@@ -40,7 +40,8 @@ class GstPeer:
         assert process.stdout is not None
         try:
             offer = json.loads(await process.stdout.readline())
-            assert offer["type"] == "offer"
+            while offer["type"] != "offer":
+                offer = json.loads(await process.stdout.readline())
             address = f"{server.ws_url}/signal?access_token={server.token(room, self.identity)}"
             async with connect(address) as socket:
                 tracks = [{"mid": "audio0", "source": "microphone"}, {"mid": "video1", "source": "camera"}]

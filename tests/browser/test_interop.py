@@ -82,7 +82,7 @@ async def test_chromium_and_python_hear_see_and_write_to_each_other(tmp_path: Pa
                 async with asyncio.timeout(30):
                     sound = next(track for track in tracks if track.kind == "audio")
                     async for frame in sound.audio():
-                        if np.abs(frame.samples.astype(np.int32)).max() > 1000:
+                        if np.abs(frame.data.astype(np.int32)).max() > 1000:
                             break
                     picture = next(track for track in tracks if track.kind == "video")
                     seen = 0
