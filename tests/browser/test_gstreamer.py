@@ -27,14 +27,14 @@ class GstPeer:
         self.reports: list[dict[str, Any]] = []
         self.bound: set[str] = set()
 
-    async def run(self, server: Server, room: str, stop: asyncio.Event) -> None:
-        """Join, publish, receive, until told to stop."""
+    async def run(self, server: Server, room: str, stop: asyncio.Event, log: Path) -> None:
+        """Join, publish, receive, until told to stop; GStreamer's complaints go to `log`."""
         process = await asyncio.create_subprocess_exec(
             "/usr/bin/python3",
             str(SCRIPT),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=log.open("wb"),
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -77,7 +77,7 @@ async def test_two_gstreamer_peers_talk_for_a_minute(tmp_path: Path) -> None:
         peers = [GstPeer("anna"), GstPeer("ben")]
         async with asyncio.TaskGroup() as group:
             for peer in peers:
-                group.create_task(peer.run(server, "lounge", stop))
+                group.create_task(peer.run(server, "lounge", stop, tmp_path / f"{peer.identity}.log"))
             async with asyncio.timeout(START_S + CALL_S + 30):
                 while not all(_flowing(peer) for peer in peers):
                     await asyncio.sleep(0.5)

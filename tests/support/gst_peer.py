@@ -51,7 +51,6 @@ class Peer:
         self.agent.emit("add-local-ip-address", "127.0.0.1")
         self.peer.connect("on-negotiation-needed", self.on_negotiation_needed)
         self.peer.connect("pad-added", self.on_pad)
-        self.peer.connect("notify::ice-connection-state", self.on_state)
         for index in range(2):
             transceiver = self.peer.emit("get-transceiver", index)
             transceiver.set_property("direction", GstWebRTC.WebRTCRTPTransceiverDirection.SENDONLY)
@@ -62,6 +61,9 @@ class Peer:
                 Gst.Caps.from_string(caps),
             )
         self.pipeline.set_state(Gst.State.PLAYING)
+        # Asked, not told: a handler of webrtcbin's own thread waits for Python while Python waits for
+        # webrtcbin's lock.
+        GLib.timeout_add(50, self.look)
         GLib.timeout_add_seconds(1, self.report)
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -79,7 +81,8 @@ class Peer:
     def on_pad(self, _, pad):
         if pad.direction != Gst.PadDirection.SRC:
             return
-        kind = pad.get_current_caps().get_structure(0).get_string("media")
+        caps = pad.get_current_caps() or pad.query_caps(None)
+        kind = caps.get_structure(0).get_string("media")
         decode = Gst.ElementFactory.make("decodebin")
         decode.connect("pad-added", self.on_decoded, kind)
         self.pipeline.add(decode)
@@ -97,14 +100,15 @@ class Peer:
     def on_buffer(self, _sink, _buffer, _pad, kind):
         self.buffers[kind] += 1
 
-    def on_state(self, peer, _):
-        state = peer.get_property("ice-connection-state")
+    def look(self):
+        state = self.peer.get_property("ice-connection-state")
         up = state in (
             GstWebRTC.WebRTCICEConnectionState.CONNECTED,
             GstWebRTC.WebRTCICEConnectionState.COMPLETED,
         )
         self.flaps += self.connected and not up
-        self.connected = up or self.connected
+        self.connected = up
+        return True
 
     def report(self):
         state = self.peer.get_property("ice-connection-state").value_nick
