@@ -10,7 +10,9 @@
 //! |              |                        | would flap otherwise)                               |
 //! | Disconnected | select, Connected      | select, Completed                                   |
 //!
-//! Any valid check on any path is consent. Media on another checked path moves the selection there
+//! Any valid check on any path is consent. So is an authenticated packet from a checked address: RFC
+//! 7675 would have checks alone, but libnice sends none after it has connected (keepalives are
+//! indications), and who holds the SRTP keys at that address has not gone away. Media on another checked path moves the selection there
 //! once the selected path carries none (a phone that changed networks without renomination).
 
 use std::time::{Duration, Instant};
@@ -216,6 +218,7 @@ impl Responder {
         let path = self.paths.get_mut(tuple)?;
         path.last_seen = now;
         path.last_media = Some(now);
+        self.last_consent = now;
         let selected = self.paths.selected_path()?;
         if selected.tuple == tuple {
             return None;
@@ -246,6 +249,7 @@ impl Responder {
             IceState::Connected | IceState::Completed if silence >= DISCONNECTED_AFTER => {
                 IceState::Disconnected
             }
+            IceState::Disconnected if silence < DISCONNECTED_AFTER => IceState::Connected,
             state => state,
         };
         let changed = state != self.state;

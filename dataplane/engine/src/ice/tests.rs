@@ -211,14 +211,12 @@ fn path_explosion_keeps_eight_and_the_selected_one() {
 }
 
 #[test]
-fn consent_runs_out_in_two_steps_and_media_does_not_keep_it() {
+fn consent_runs_out_in_two_steps() {
     let mut lite = Lite::new();
     lite.valid(1, |_| {});
     let deadline = lite.agent.poll_timeout().unwrap();
     assert_eq!(deadline - lite.now, Duration::from_secs(10));
-    lite.at(9.9);
-    let now = lite.now;
-    lite.agent.on_media(tuple(1), now);
+    let now = lite.at(9.9).now;
     assert_eq!(lite.agent.handle_timeout(now).state, None);
     let now = lite.at(0.1).now;
     assert_eq!(lite.agent.handle_timeout(now).state, Some(IceState::Disconnected));
@@ -227,6 +225,23 @@ fn consent_runs_out_in_two_steps_and_media_does_not_keep_it() {
     let now = lite.at(0.1).now;
     assert_eq!(lite.agent.handle_timeout(now).state, Some(IceState::Expired));
     assert_eq!(lite.agent.poll_timeout(), None);
+}
+
+#[test]
+fn authenticated_media_from_a_checked_address_keeps_consent_and_no_other() {
+    let mut lite = Lite::new();
+    lite.valid(1, |_| {});
+    for _ in 0..10 {
+        let now = lite.at(5.0).now;
+        lite.agent.on_media(tuple(1), now);
+        assert_eq!(lite.agent.handle_timeout(now).state, None);
+    }
+    let now = lite.at(10.0).now;
+    assert_eq!(lite.agent.handle_timeout(now).state, Some(IceState::Disconnected));
+    lite.agent.on_media(tuple(2), now);
+    assert_eq!(lite.agent.handle_timeout(now).state, None, "nobody checked this address");
+    lite.agent.on_media(tuple(1), now);
+    assert_eq!(lite.agent.handle_timeout(now).state, Some(IceState::Connected));
 }
 
 #[test]
