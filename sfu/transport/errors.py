@@ -11,7 +11,7 @@ class SdpError(PeerError):
     `line` counts from 1; 0 means the text as a whole.
     """
 
-    code = "sdp_invalid"
+    code = "invalid_sdp"
 
     def __init__(self, line: int, reason: str) -> None:
         super().__init__(f"SDP line {line}: {reason}" if line else f"SDP: {reason}")

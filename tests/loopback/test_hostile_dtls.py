@@ -92,11 +92,13 @@ class Lossy:
 
 
 @asynccontextmanager
-async def relayed(ground: Ground, identity: str, **wish: int) -> AsyncIterator[tuple[Caller, Relay]]:
+async def relayed(ground: Ground, identity: str, *, receive: int) -> AsyncIterator[tuple[Caller, Relay]]:
     """A caller behind a relay, not yet started."""
     async with (
         relay_to(ground.address) as relay,
-        joined(ground.callers, ground.server.ws_url, ground.token(identity), start=False, **wish) as caller,
+        joined(
+            ground.callers, ground.server.ws_url, ground.token(identity), start=False, receive=receive
+        ) as caller,
     ):
         yield caller, relay
 

@@ -9,7 +9,7 @@ import signal
 import time
 from types import FrameType
 
-from sfu.__main__ import main
+from sfu.cli.main import main
 
 BLOCK_S = 0.5
 

@@ -42,7 +42,7 @@ from sfu.dataplane.commands import (
     VideoLayer,
     Wish,
 )
-from sfu.dataplane.events import CloseReason, Event, TransportState, TransportStateChanged
+from sfu.dataplane.events import CloseReason, DataReady, Event, TransportState, TransportStateChanged
 from sfu.dataplane.plane import Address, DataPlane
 from sfu.transport.plan import NegotiatedCodec, ReceiveSection, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
@@ -75,12 +75,17 @@ class Callers:
     def __init__(self) -> None:
         self.plane = DataPlane(workers=1)
         self.states: dict[TransportId, list[TransportStateChanged]] = {}
+        self.with_data: set[TransportId] = set()
+        """Whose data channels work."""
         self._news = asyncio.Event()
         self.plane.subscribe_events(self._on_event)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TransportStateChanged):
             self.states.setdefault(event.transport, []).append(event)
+            self._news.set()
+        elif isinstance(event, DataReady):
+            self.with_data.add(event.transport)
             self._news.set()
 
     async def until(self, condition: Callable[[], bool], seconds: float = WAIT_S) -> None:
@@ -294,6 +299,16 @@ class Caller:
     async def connected(self, seconds: float = WAIT_S) -> None:
         """Wait until keys are in place."""
         await self.callers.until(lambda: TransportState.CONNECTED in self.states, seconds)
+
+    async def has_data(self) -> None:
+        """Wait until both data channels work."""
+        await self.callers.until(lambda: self.transport in self.callers.with_data)
+
+    async def data_messages(self) -> int:
+        """How many came in."""
+        (stats,) = await self.plane.stats()
+        rows = stats.rows("transports")
+        return sum(int(row["data_messages_received"]) for row in rows if row["transport"] == self.transport)
 
     def hang_up(self) -> None:
         """End the transport."""

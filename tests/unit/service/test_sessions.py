@@ -129,7 +129,7 @@ class TestResume:
     def test_with_a_bad_offer_leaves_the_session_waiting(self, world: World, alice: Client) -> None:
         old = alice.detach()
         alice.sections.append("m=nonsense")
-        raises_code("sdp_invalid", lambda: alice.resume(old.last_seq, offer=True))
+        raises_code("invalid_sdp", lambda: alice.resume(old.last_seq, offer=True))
         alice.sections.pop()
         alice.resume(old.last_seq, offer=True)
         assert alice.session.alive

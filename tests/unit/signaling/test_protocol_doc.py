@@ -7,6 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
+from sfu.core.errors import PeerError
+from sfu.transport import errors as transport_errors
 from signaling.native.messages import CLIENT_MESSAGE, SERVER_MESSAGE, ClientMessage, ServerMessage
 
 TEXT = files("signaling.native").joinpath("PROTOCOL.md").read_text(encoding="utf-8")
@@ -40,3 +42,15 @@ def test_every_message_has_a_sample(side: str, union: Any) -> None:
 
 def test_every_json_block_is_a_marked_sample() -> None:
     assert TEXT.count("```json") == len(SAMPLES)
+
+
+def peer_errors(base: type[PeerError] = PeerError) -> set[type[PeerError]]:
+    """All that the server defines."""
+    return {base}.union(*(peer_errors(each) for each in base.__subclasses__()))
+
+
+def test_every_error_a_description_leads_to_is_listed() -> None:
+    listed = set(re.findall(r"`(\w+)`", TEXT.split("## 10. Error codes")[1]))
+    found = {each.code for each in peer_errors() if each.__module__ == transport_errors.__name__}
+    assert found <= listed
+    assert {"invalid_sdp", "negotiation_failed", "no_common_codec"} <= found

@@ -16,11 +16,13 @@ pub(crate) struct Channel {
     /// Sizes of the messages that the state machine holds, oldest first.
     held: VecDeque<u32>,
     held_bytes: usize,
+    /// Of them, what the peer has not acknowledged.
+    unacknowledged: usize,
 }
 
 impl Channel {
     pub(crate) fn new(config: ChannelConfig, waits_for_ack: bool) -> Self {
-        Self { config, waits_for_ack, held: VecDeque::new(), held_bytes: 0 }
+        Self { config, waits_for_ack, held: VecDeque::new(), held_bytes: 0, unacknowledged: 0 }
     }
 
     pub(crate) fn is_reliable(&self) -> bool {
@@ -40,10 +42,12 @@ impl Channel {
     pub(crate) fn on_written(&mut self, len: usize) {
         self.held.push_back(len as u32);
         self.held_bytes += len;
+        self.unacknowledged += len;
     }
 
     /// Takes over what the state machine says is still buffered, in bytes.
     pub(crate) fn on_buffered(&mut self, buffered_bytes: usize) {
+        self.unacknowledged = buffered_bytes;
         while let Some(oldest) = self.held.front().map(|len| *len as usize) {
             if self.held_bytes < buffered_bytes + oldest {
                 break;
@@ -55,6 +59,10 @@ impl Channel {
 
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    pub(crate) fn unacknowledged(&self) -> usize {
+        self.unacknowledged
     }
 
     pub(crate) fn held_messages(&self) -> usize {
@@ -87,6 +95,7 @@ mod tests {
         assert_eq!((channel.held_messages(), channel.held_bytes()), (3, 160));
         channel.on_buffered(61);
         assert_eq!((channel.held_messages(), channel.held_bytes()), (3, 160));
+        assert_eq!(channel.unacknowledged(), 61);
         channel.on_buffered(60);
         assert_eq!((channel.held_messages(), channel.held_bytes()), (2, 60));
         channel.on_buffered(0);

@@ -626,8 +626,12 @@ impl SctpAssociation {
             return false;
         }
         if !reliable {
-            // One message always passes, however long.
-            return held == 0 || held + len <= MAX_LOSSY_BUFFER;
+            // What is stale counts by the byte: the last packet of a message is acknowledged up to
+            // 200 ms late (RFC 9260, section 6.2), and must not keep out the next one. What is held
+            // counts by whole messages. One message always passes, however long.
+            let stale = self.channels.get(&channel).map_or(0, Channel::unacknowledged);
+            let bounded = stale + len <= MAX_LOSSY_BUFFER && held + len <= 2 * MAX_LOSSY_BUFFER;
+            return held == 0 || bounded;
         }
         let total = self.reliable_held();
         if total < MAX_RELIABLE_BUFFER / 2 && messages < MAX_HELD_MESSAGES / 2 {

@@ -242,6 +242,18 @@ fn a_lossy_channel_drops_what_would_be_stale() {
 }
 
 #[test]
+fn large_lossy_messages_do_not_wait_for_a_late_acknowledgement() {
+    let mut pair = Pair::up();
+    let id = pair.open(ChannelConfig::lossy("lossy"));
+    for _ in 0..50 {
+        pair.send(id, &[1; 48_000]).unwrap();
+        pair.run(20);
+    }
+    pair.run(1000);
+    assert_eq!(pair.server.messages().len(), 50);
+}
+
+#[test]
 fn a_receiver_that_stays_full_is_reported_and_memory_stays_bounded() {
     let mut pair = Pair::up();
     let id = pair.open(ChannelConfig::reliable("reliable"));
