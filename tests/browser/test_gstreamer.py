@@ -29,13 +29,14 @@ class GstPeer:
 
     async def run(self, server: Server, room: str, stop: asyncio.Event, log: Path) -> None:
         """Join, publish, receive, until told to stop; GStreamer's complaints go to `log`."""
-        process = await asyncio.create_subprocess_exec(
-            "/usr/bin/python3",
-            str(SCRIPT),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log.open("wb"),
-        )
+        with log.open("wb") as complaints:
+            process = await asyncio.create_subprocess_exec(
+                "/usr/bin/python3",
+                str(SCRIPT),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=complaints,
+            )
         assert process.stdin is not None
         assert process.stdout is not None
         try:

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 pub(super) const SPAN: Duration = Duration::from_secs(3);
 /// The window moves in such steps.
 const BUCKET: Duration = Duration::from_millis(500);
-const BUCKETS: usize = 6;
+const BUCKETS: usize = (SPAN.as_millis() / BUCKET.as_millis()) as usize;
 
 /// Minimum over [`SPAN`], to the length of a bucket.
 #[derive(Debug)]
