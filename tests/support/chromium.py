@@ -143,7 +143,8 @@ class Chromium:
             message["sessionId"] = session_id
         await self._socket.send(json.dumps(message))
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await future
+            result: dict[str, Any] = await future
+        return result
 
     async def page(self, url: str = "about:blank") -> Page:
         """Open a tab."""

@@ -99,7 +99,8 @@ class Firefox:
         future = self._calls[call_id] = asyncio.get_running_loop().create_future()
         await self._socket.send(json.dumps({"id": call_id, "method": method, "params": params}))
         async with asyncio.timeout(CALL_TIMEOUT_S):
-            return await future
+            result: dict[str, Any] = await future
+        return result
 
     async def page(self, url: str = "about:blank") -> FirefoxPage:
         """Open a tab."""
@@ -173,7 +174,7 @@ async def firefox(space: Namespace) -> AsyncIterator[Firefox]:
             await socket.close()
             browser.reader.cancel()
         finally:
-            if drain:
+            if drain is not None:
                 drain.cancel()
             if process.returncode is None:
                 process.terminate()
