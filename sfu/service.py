@@ -18,20 +18,20 @@ from sfu.core.errors import (
 )
 from sfu.core.ids import Identity, RoomName, TrackSid, new_participant_sid, new_session_id
 from sfu.core.observer import JoinStep, JoinTrace, Observer
-from sfu.participants.info import ParticipantInfo, RoomInfo
+from sfu.participants.info import ParticipantInfo, RoomInfo, is_dependent
 from sfu.participants.outbox import Outbox
 from sfu.participants.participant import Participant
 from sfu.participants.permissions import Permissions
 from sfu.participants.plane import PacketPlane
 from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequest, RoomOptions
-from sfu.participants.sink import Joined, LeaveCode, ParticipantSink, Reconnect, Resumed
+from sfu.participants.sink import Joined, LeaveCode, OfferResult, ParticipantSink, Reconnect, Resumed
 from sfu.participants.subscriber import Subscriber
 from sfu.participants.validation import check_data, check_join, check_metadata, check_name
-from sfu.rooms import administration, data, offers, publications, tracing
+from sfu.rooms import administration, data, downlinks, offers, publications, tracing
 from sfu.rooms.context import Context, Directory, Seat
 from sfu.rooms.plane_events import PlaneEvents
 from sfu.rooms.registry import RoomRegistry
-from sfu.rooms.session import OfferResult, Session
+from sfu.rooms.session import Session
 from sfu.rooms.stats import participant_stats
 from sfu.settings.models import Settings
 from sfu.tracks.subscription import DEFAULT_WISH
@@ -102,19 +102,32 @@ class Service:
         permissions = request.grant.permissions()
         admitted_at = clock.monotonic()
         prepared = None
+        declared = offers.declared_at_join(request, permissions, context.settings.limits)
         if request.offer_sdp is not None:
-            prepared = offers.prepare(context, room.id, request.offer_sdp, request.tracks, permissions)
+            entries = () if request.shape.declares else request.tracks
+            prepared = offers.prepare(
+                context,
+                room.id,
+                request.offer_sdp,
+                entries,
+                permissions,
+                shape=request.shape,
+                declared=declared,
+            )
         # Nothing can fail from here on.
         if self._registry.find(name) is not room:
             self._registry.open(room)
         if (older := room.members.get(request.identity)) is not None:
             room.remove(older, LeaveCode.DUPLICATE_IDENTITY, "this identity joined again from elsewhere")
         member = self._make_member(request, sink, permissions, trace)
+        member.declared = declared
         room.add(member)
+        result = None
         if prepared is not None:
-            offers.commit(room, member, prepared)
-        answer_sdp = prepared.answer_sdp if prepared is not None else None
-        member.outbox.post(Joined(room.joined_state(member, answer_sdp)))
+            result = offers.commit(room, member, prepared, snapshot=True)
+        member.outbox.post(Joined(room.joined_state(member, result)))
+        if request.shape.two_connections and permissions.can_subscribe:
+            downlinks.start(room, member)
         tracing.step(context, member, JoinStep.AUTH, authorized_at)
         tracing.step(context, member, JoinStep.ADMIT, admitted_at)
         if prepared is not None:
@@ -139,10 +152,12 @@ class Service:
             kind=request.kind,
             permissions=permissions,
             joined_at=self._context.clock.wall(),
-            client=request.client,
-            subscriber=Subscriber(sid, request.auto_subscribe),
+            subscriber=Subscriber(sid, request.auto_subscribe, request.wish),
             outbox=Outbox(self._context.settings.session.replay_events, sink),
             trace=trace,
+            shape=request.shape,
+            client=request.client,
+            kind_details=request.kind_details,
         )
 
     async def resume(self, request: ResumeRequest, sink: ParticipantSink) -> Session:
@@ -151,7 +166,7 @@ class Service:
         Raises:
             SessionGoneError, or what `Session.offer` raises; the session then waits on.
         """
-        seat = self._context.directory.sessions.get(request.session_id)
+        seat = self._find_session(request)
         if seat is None or seat.room.closed:
             raise SessionGoneError
         if seat.room.name != request.room or seat.participant.identity != request.identity:
@@ -170,12 +185,25 @@ class Service:
         answer_sdp = result.answer_sdp if result is not None else None
         missed = outbox.missed(request.last_seq)
         if missed is None:
-            outbox.send(outbox.seq, Resumed(room.joined_state(member, None), answer_sdp))
+            left = tuple(gone for gone in outbox.departed() if gone.identity not in room.members)
+            outbox.send(outbox.seq, Resumed(room.joined_state(member), answer_sdp, left))
         else:
             outbox.send(request.last_seq, Resumed(None, answer_sdp))
             for seq, event in missed:
                 outbox.send(seq, event)
+        member.renewal_asked = False
+        downlinks.restart(room, member)
         return session
+
+    def _find_session(self, request: ResumeRequest) -> Seat | None:
+        directory = self._context.directory
+        if request.session_id is not None:
+            return directory.sessions.get(request.session_id)
+        room = self._registry.find(request.room)
+        member = room.members.get(request.identity) if room is not None else None
+        if member is None or member.sid != request.participant or not member.shape.declares:
+            return None
+        return directory.sessions.get(member.session_id)
 
     def check_join(self, request: JoinRequest) -> None:
         """Everything that can refuse a join except its offer; raises as `join` does. Changes nothing."""
@@ -192,7 +220,11 @@ class Service:
         elif request.identity in room.members:
             # It takes the place of the older session.
             return
-        elif room.max_participants and len(room.members) >= room.max_participants:
+        elif (
+            room.max_participants
+            and not is_dependent(request.kind, request.grant.permissions())
+            and sum(not member.dependent for member in room.members.values()) >= room.max_participants
+        ):
             raise RoomFullError(name, room.max_participants)
         limit = settings.limits.participants
         if limit and len(self._context.directory.sessions) >= limit:

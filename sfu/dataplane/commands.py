@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sfu.core.codecs import Codec, MediaKind
-from sfu.core.ids import Identity, Mid, ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId
+from sfu.core.ids import (
+    Identity,
+    Mid,
+    ParticipantId,
+    ParticipantSid,
+    RoomId,
+    SlotId,
+    TapId,
+    TrackId,
+    TransportId,
+    WorkerId,
+)
 
 _UNPLACED = WorkerId(0)
 
@@ -35,6 +46,9 @@ class DataDialect(StrEnum):
     """How a member's data messages look on the wire."""
 
     NATIVE = "native"
+    """`envelope::native`."""
+    LIVEKIT = "livekit"
+    """`envelope::livekit`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +81,8 @@ class SetRemote:
     transport_cc: bool
     remb: bool
     data: bool
+    opens_channels: bool = False
+    """We open the data channels, labelled as the member's dialect wants them; else the peer does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +338,14 @@ class SetMember:
     dialect: DataDialect
     can_publish: bool
     hidden: bool
+    sid: ParticipantSid
+    """Public id, for dialects that show it beside the identity."""
+    uplink: TransportId | None = None
+    """Brings its messages, where that is not `transport`."""
+    agent: bool = False
+    """It may speak for others."""
+    metrics: bool = False
+    """It is given its peers' figures."""
     worker: WorkerId = _UNPLACED
     """Of the transport. Filled in by the facade."""
 

@@ -21,7 +21,7 @@ from sfu.participants.plane import PacketPlane
 from sfu.router.plan import Slot
 from sfu.transport.peer import Considered, Peer
 from sfu.transport.plan import SendSection, SlotIds, TransportPlan
-from sfu.transport.sdp.agreed import LocalDescription
+from sfu.transport.sdp.agreed import LocalDescription, SlotRule
 from sfu.transport.sdp.candidates import host_candidate
 from sfu.transport.sdp.codecs import CodecPolicy
 
@@ -32,11 +32,14 @@ MAX_PREFERENCE = 65535
 class Connection:
     """One transport in its room. `consider` changes nothing; `commit` makes an answer true."""
 
-    def __init__(self, plane: PacketPlane, room: RoomId, policy: CodecPolicy) -> None:
+    def __init__(
+        self, plane: PacketPlane, room: RoomId, policy: CodecPolicy, slot_rule: SlotRule = SlotRule.ANY
+    ) -> None:
         self.transport: TransportId = plane.new_transport_id()
         self.room = room
         self.worker = plane.place(room)
         self.slots: dict[SlotId, Slot] = {}
+        self._slot_rule = slot_rule
         credentials = plane.credentials(self.worker)
         local = LocalDescription(
             ufrag=credentials.ufrag,
@@ -47,7 +50,8 @@ class Connection:
                 for rank, (address, port) in enumerate(plane.addresses(self.worker))
             ),
         )
-        self.peer = Peer(local, policy, _slot_source(plane), _credential_source(plane, self.worker))
+        self.new_slot = _slot_source(plane)
+        self.peer = Peer(local, policy, self.new_slot, _credential_source(plane, self.worker))
 
     @property
     def has_data(self) -> bool:
@@ -66,7 +70,7 @@ class Connection:
             sdp: The client's offer.
             refused: Sections in which it may not send.
         """
-        return self.peer.consider(sdp, refused=refused)
+        return self.peer.consider(sdp, refused=refused, slot_rule=self._slot_rule)
 
     def commit(self, considered: Considered) -> list[Command]:
         """Take an answer as agreed; commands that tell the plane, tracks excepted."""
@@ -77,8 +81,8 @@ class Connection:
             commands.append(AddTransport(self.transport, self.room, Role.SERVER, credentials))
         elif considered.negotiation.ice_restart:
             commands.append(RestartIce(self.transport, credentials))
-        remote = _remote(self.transport, after)
-        if before is None or remote != _remote(self.transport, before):
+        remote = remote_command(self.transport, after)
+        if before is None or remote != remote_command(self.transport, before):
             commands.append(remote)
         commands += self._change_slots(before.send if before is not None else (), after.send)
         self.peer.settle(considered)
@@ -92,10 +96,10 @@ class Connection:
             del self.slots[slot]
             yield RemoveSlot(slot)
         for section in after:
-            self.slots[section.slot] = _slot(section)
+            self.slots[section.slot] = slot_of(section)
             old = known.get(section.slot)
             if old is None or (old.codecs, old.rtx_ssrc) != (section.codecs, section.rtx_ssrc):
-                yield _add_slot(self.transport, section)
+                yield add_slot(self.transport, section)
 
 
 # Not methods: a connection that its own peer refers to would live until the garbage collector comes.
@@ -122,7 +126,8 @@ def _slot_source(plane: PacketPlane) -> Callable[[], SlotIds]:
     return lambda: SlotIds(plane.new_slot_id(), new_ssrc(), new_ssrc())
 
 
-def _remote(transport: TransportId, plan: TransportPlan) -> SetRemote:
+def remote_command(transport: TransportId, plan: TransportPlan, *, opens_channels: bool = False) -> SetRemote:
+    """The command that makes the plane know the far side."""
     return SetRemote(
         transport=transport,
         ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
@@ -133,10 +138,12 @@ def _remote(transport: TransportId, plan: TransportPlan) -> SetRemote:
         transport_cc=plan.transport_cc,
         remb=plan.remb,
         data=plan.data,
+        opens_channels=opens_channels,
     )
 
 
-def _slot(section: SendSection) -> Slot:
+def slot_of(section: SendSection) -> Slot:
+    """The section as routing sees it."""
     return Slot(
         id=section.slot,
         mid=section.mid,
@@ -147,7 +154,8 @@ def _slot(section: SendSection) -> Slot:
     )
 
 
-def _add_slot(transport: TransportId, section: SendSection) -> AddSlot:
+def add_slot(transport: TransportId, section: SendSection) -> AddSlot:
+    """The command that makes the plane know the section."""
     return AddSlot(
         slot=section.slot,
         transport=transport,

@@ -19,6 +19,8 @@ class ParticipantKind(StrEnum):
     INGRESS = "ingress"
     EGRESS = "egress"
     SIP = "sip"
+    CONNECTOR = "connector"
+    BRIDGE = "bridge"
     RELAY = "relay"
 
 
@@ -31,6 +33,22 @@ class ParticipantState(StrEnum):
     """Its transport is connected."""
     LEAVING = "leaving"
     GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientInfo:
+    """What a client says about itself. For logs, statistics and its peers; decides nothing here."""
+
+    sdk: str = ""
+    version: str = ""
+    address: str = ""
+    protocol: int = 0
+    """Version of what clients speak among themselves; 0: none."""
+    capabilities: tuple[str, ...] = ()
+    """The same, feature by feature."""
+
+
+NO_CLIENT = ClientInfo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +69,13 @@ class ParticipantInfo:
     """Grows with every change of this participant; an older one is stale."""
     tracks: tuple[TrackInfo, ...]
     """In order of publication."""
+    client: ClientInfo = NO_CLIENT
+    kind_details: tuple[str, ...] = ()
+
+    @property
+    def dependent(self) -> bool:
+        """Here for the sake of others: it keeps no room open and takes nobody's place."""
+        return is_dependent(self.kind, self.permissions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +92,20 @@ class RoomInfo:
     max_participants: int
     """0: no limit."""
     num_participants: int
-    """Hidden ones are not counted. Not pushed on every join: as of when this was made."""
+    """Neither hidden nor dependent ones are counted. Not pushed on every join: as of when this was made."""
     num_publishers: int
     recording: bool
     """Somebody with the `recorder` permission is here."""
+    sync_streams: bool = False
+    """A participant's tracks are named as one stream."""
+
+
+def is_dependent(kind: ParticipantKind, permissions: Permissions) -> bool:
+    """See `ParticipantInfo.dependent`."""
+    return kind in _DEPENDENT_KINDS or permissions.agent or permissions.recorder
+
+
+_DEPENDENT_KINDS = frozenset({ParticipantKind.AGENT, ParticipantKind.EGRESS})
 
 
 @dataclass(frozen=True, slots=True)

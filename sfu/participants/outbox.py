@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 
-from sfu.participants.sink import DomainEvent, Leave, LeaveCode, ParticipantSink, Reconnect
+from sfu.participants.sink import (
+    DomainEvent,
+    Leave,
+    LeaveCode,
+    ParticipantLeft,
+    ParticipantsChanged,
+    ParticipantSink,
+    Reconnect,
+)
 
 
 class Outbox:
@@ -59,6 +67,11 @@ class Outbox:
             return None
         missed = [(seq, event) for seq, event in self._kept if seq > last_seq]
         return missed if len(missed) == self.seq - last_seq else None
+
+    def departed(self) -> tuple[ParticipantLeft, ...]:
+        """Who left, as far as is remembered."""
+        changes = (event.change.value for _, event in self._kept if isinstance(event, ParticipantsChanged))
+        return tuple(left for change in changes for left in change.left)
 
     def send(self, seq: int, event: DomainEvent) -> None:
         """Send without numbering or keeping: `Resumed`, and what it replays."""

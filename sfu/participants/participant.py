@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import TrackNotFoundError
-from sfu.core.ids import Identity, Mid, ParticipantId, ParticipantSid, SessionId, SlotId, TrackSid
+from sfu.core.ids import (
+    Identity,
+    Mid,
+    ParticipantId,
+    ParticipantSid,
+    SessionId,
+    SlotId,
+    TrackSid,
+    TransportId,
+)
 from sfu.core.observer import JoinTrace
 from sfu.core.shared import Shared
+from sfu.participants.audience import EVERYONE, Audience
 from sfu.participants.connection import Connection
-from sfu.participants.info import ParticipantInfo, ParticipantKind
+from sfu.participants.downlink import Downlink
+from sfu.participants.info import ClientInfo, ParticipantInfo, ParticipantKind, is_dependent
 from sfu.participants.lifecycle import Lifecycle
 from sfu.participants.outbox import Outbox
 from sfu.participants.permissions import Permissions
 from sfu.participants.publishing import Publication
-from sfu.participants.requests import ClientInfo
+from sfu.participants.requests import NATIVE_SHAPE, Shape, TrackRequest
 from sfu.participants.sink import PublishedTrack
 from sfu.participants.subscriber import Subscriber
 from sfu.router.plan import Slot
@@ -41,17 +53,36 @@ class Participant:
     subscriber: Subscriber
     outbox: Outbox
     trace: JoinTrace
+    shape: Shape = NATIVE_SHAPE
+    kind_details: tuple[str, ...] = ()
     lifecycle: Lifecycle = field(default_factory=Lifecycle)
     connection: Connection | None = None
+    """What it offers on; both ways unless there is a downlink."""
+    downlink: Downlink | None = None
+    """What we offer on; only in two-connection dialects."""
+    declared: dict[str, TrackRequest] = field(default_factory=dict)
+    """Tracks whose section is yet to come, by the client's own name."""
     publications: dict[Mid, Publication] = field(default_factory=dict)
     retired: set[Mid] = field(default_factory=set)
     """Sections whose track was ended here; the client may still send in them."""
+    audience: Audience = EVERYONE
+    """Who may have its tracks."""
+    heard: set[TrackSid] = field(default_factory=set)
+    """Own tracks that somebody has received."""
+    described: dict[Mid, TrackSid] = field(default_factory=dict)
+    """What the newest description says its sections carry."""
+    renewal_asked: bool = False
+    """It was told that what its sections carry has changed, and has not offered since."""
+    data_routed: bool = False
+    """The data routing table has it."""
     data_ready: bool = False
     """Its data channels are open."""
     resume_timer: Timer | None = None
     """Runs while no WebSocket is attached."""
     connect_timer: Timer | None = None
     """Runs from the first offer until its transport is connected."""
+    answer_timer: Timer | None = None
+    """Runs while an offer of ours waits for its answer."""
     version: int = 1
     _info: Shared[ParticipantInfo] | None = None
 
@@ -69,9 +100,35 @@ class Participant:
         return not self.permissions.hidden
 
     @property
+    def dependent(self) -> bool:
+        """As `ParticipantInfo.dependent`."""
+        return is_dependent(self.kind, self.permissions)
+
+    @property
+    def receiving(self) -> Connection | None:
+        """The transport that brings it media and data."""
+        return self.downlink.connection if self.downlink is not None else self.connection
+
+    @property
+    def connections(self) -> Iterator[Connection]:
+        """All its transports."""
+        if self.connection is not None:
+            yield self.connection
+        if self.downlink is not None:
+            yield self.downlink.connection
+
+    @property
+    def sections(self) -> int:
+        """Places in the description that it receives by."""
+        if self.downlink is not None:
+            return self.downlink.sections
+        return self.connection.sections if self.connection is not None else 0
+
+    @property
     def slots(self) -> dict[SlotId, Slot]:
         """Sections it can receive in."""
-        return self.connection.slots if self.connection is not None else {}
+        receiving = self.receiving
+        return receiving.slots if receiving is not None else {}
 
     @property
     def tracks(self) -> list[Track]:
@@ -121,9 +178,15 @@ class Participant:
                     joined_at=self.joined_at,
                     version=self.version,
                     tracks=tuple(item.track.info for item in self.publications.values()),
+                    client=self.client,
+                    kind_details=self.kind_details,
                 )
             )
         return self._info
+
+    def connection_of(self, transport: TransportId) -> Connection | None:
+        """The one with that id."""
+        return next((item for item in self.connections if item.transport == transport), None)
 
     def debug_state(self) -> dict[str, object]:
         """Plain JSON for people; no secrets, no addresses."""
@@ -137,7 +200,9 @@ class Participant:
             "seq": self.outbox.seq,
             "transport": self.connection.transport if self.connection is not None else None,
             "worker": self.connection.worker if self.connection is not None else None,
-            "sections": self.connection.sections if self.connection is not None else 0,
+            "downlink": self.downlink.transport if self.downlink is not None else None,
+            "sections": self.sections,
+            "declared": len(self.declared),
             "slots": {
                 kind.value: sum(slot.kind is kind for slot in self.slots.values()) for kind in MediaKind
             },

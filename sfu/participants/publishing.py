@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sfu.core.codecs import MediaKind
 from sfu.core.errors import InvalidRequestError, TrackSectionError, TrackUndeclaredError
 from sfu.core.ids import Identity, Mid, ParticipantSid, RoomId, TrackId, TransportId, new_track_sid
 from sfu.dataplane.commands import AddTrack, LayerSpec, ReceiveCodec, TransportSource
@@ -37,11 +38,33 @@ class Publications:
     """Sections that still send a track which was ended here. The answer says no to them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Declarations:
+    """Tracks that were declared before their sections, oldest first, by the client's own name."""
+
+    entries: Mapping[str, TrackRequest]
+
+    def find(self, section: ReceiveSection, named: Collection[str], taken: Collection[str]) -> str | None:
+        """The one for a section: by name, else the oldest of its kind that names no section of the offer."""
+        if section.cid in self.entries:
+            return None if section.cid in taken else section.cid
+        for cid, request in self.entries.items():
+            if cid not in taken and cid not in named and request_kind(request) in (None, section.kind):
+                return cid
+        return None
+
+
+def request_kind(request: TrackRequest) -> MediaKind | None:
+    """What the entry says it is; None: it leaves that to the section."""
+    return request.source.kind or request.kind
+
+
 def match(
     sections: Sequence[ReceiveSection],
     requests: Sequence[TrackRequest],
     published: Mapping[Mid, Publication],
     retired: Collection[Mid],
+    declared: Declarations | None = None,
 ) -> Publications:
     """Decide about each section.
 
@@ -50,6 +73,8 @@ def match(
         requests: Its entries.
         published: Its tracks, by section.
         retired: Sections whose track was ended here while the client still sent.
+        declared: What was announced before; None: in this dialect entries come with the offer, and a section
+            without one is a mistake. Else it waits.
 
     Raises:
         TrackUndeclaredError: A section sends without an entry.
@@ -57,6 +82,8 @@ def match(
         InvalidRequestError: An entry names neither mid nor cid, or its source is of the other kind.
     """
     by_mid = _assign(sections, requests)
+    if declared is not None:
+        by_mid |= _declared(sections, declared, published, retired)
     new: list[tuple[ReceiveSection, TrackRequest]] = []
     kept: list[tuple[ReceiveSection, Publication]] = []
     refused: set[Mid] = set()
@@ -69,7 +96,7 @@ def match(
             new.append((section, request))
         elif section.mid in retired:
             refused.add(section.mid)
-        else:
+        elif declared is None:
             raise TrackUndeclaredError(section.mid)
     staying = {section.mid for section, _ in kept}
     ended = tuple(item for mid, item in published.items() if mid not in staying)
@@ -98,8 +125,30 @@ def _assign(sections: Sequence[ReceiveSection], requests: Iterable[TrackRequest]
     return by_mid
 
 
+def _declared(
+    sections: Sequence[ReceiveSection],
+    declared: Declarations,
+    published: Mapping[Mid, Publication],
+    retired: Collection[Mid],
+) -> dict[Mid, TrackRequest]:
+    named = {section.cid for section in sections}
+    found: dict[Mid, TrackRequest] = {}
+    taken: set[str] = set()
+    for section in sections:
+        before = published.get(section.mid)
+        if before is not None and (section.cid == before.cid or section.cid not in declared.entries):
+            continue
+        if section.mid in retired and section.cid not in declared.entries:
+            continue
+        cid = declared.find(section, named, taken)
+        if cid is not None and request_kind(declared.entries[cid]) in (None, section.kind):
+            taken.add(cid)
+            found[section.mid] = declared.entries[cid]
+    return found
+
+
 def _check_kind(section: ReceiveSection, request: TrackRequest) -> None:
-    kind = request.source.kind
+    kind = request_kind(request)
     if kind is not None and kind is not section.kind:
         raise InvalidRequestError(
             "tracks", f"section {section.mid} is {section.kind.value}; {request.source.value} is {kind.value}"
@@ -133,7 +182,7 @@ def make_track(
     """A new track in a section."""
     names = tuple(item.codec.mime for item in section.codecs)
     info = TrackInfo(
-        sid=new_track_sid(),
+        sid=request.sid or new_track_sid(),
         participant=owner,
         identity=identity,
         kind=section.kind,
@@ -145,8 +194,34 @@ def make_track(
         layers=layer_infos(section, request),
         encryption=request.encryption,
         stereo=request.stereo,
+        cid=track_cid(section, request),
+        hints=request.hints,
     )
     return Track(track_id, info, tuple(item.format for item in section.codecs), names)
+
+
+def declared_info(request: TrackRequest, owner: ParticipantSid, identity: Identity) -> TrackInfo:
+    """What can be said of a track whose section is yet to come. ValueError without a sid or a kind."""
+    kind = request_kind(request)
+    if request.sid is None or kind is None:
+        raise ValueError("a declared track has a sid and a kind")
+    size = LayerInfo(width_px=request.width_px, height_px=request.height_px)
+    return TrackInfo(
+        sid=request.sid,
+        participant=owner,
+        identity=identity,
+        kind=kind,
+        source=request.source,
+        name=request.name,
+        mid="",
+        muted=request.muted,
+        mime=request.mime,
+        layers=request.layers or (size,),
+        encryption=request.encryption,
+        stereo=request.stereo,
+        cid=request.cid or "",
+        hints=request.hints,
+    )
 
 
 def renew_track(track: Track, section: ReceiveSection) -> None:

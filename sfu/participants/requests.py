@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sfu.core.codecs import Encryption, TrackSource
-from sfu.core.ids import Identity, RoomName, SessionId
-from sfu.participants.info import ParticipantKind
+from sfu.core.codecs import Encryption, MediaKind, TrackSource
+from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
+from sfu.dataplane.commands import DataDialect
+from sfu.participants.info import NO_CLIENT, ClientInfo, ParticipantKind
 from sfu.participants.permissions import Grant
+from sfu.tracks.hints import NO_HINTS, TrackHints
 from sfu.tracks.layers import LayerInfo
+from sfu.tracks.subscription import DEFAULT_WISH, SubscriptionWish
+from sfu.tracks.track import TrackInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +34,36 @@ class TrackRequest:
     """Of the highest layer, when `layers` is left out."""
     encryption: Encryption = Encryption.NONE
     stereo: bool = False
+    kind: MediaKind | None = None
+    """For a source that may be either; None: by the section."""
+    mime: str = ""
+    """What will be sent first, where a track is declared before its section."""
+    sid: TrackSid | None = None
+    """Given out when it was declared; None: the track gets a new one."""
+    hints: TrackHints = NO_HINTS
+
+
+SectionNames = Callable[[TrackInfo, bool], tuple[str, str]]
+"""Stream and track id of the section that carries a track; the flag: the room wants a participant's tracks in
+one stream, so that they are played in sync."""
 
 
 @dataclass(frozen=True, slots=True)
-class ClientInfo:
-    """For logs and statistics only; decides nothing."""
+class Shape:
+    """How a client's dialect negotiates. The default is the native one: entries come with offers, and a track
+    is bound to a section without any further description."""
 
-    sdk: str = ""
-    version: str = ""
-    address: str = ""
+    declares: bool = False
+    """Tracks are declared before their sections. A section that nobody declared yet waits."""
+    names: SectionNames | None = None
+    """Descriptions say which track a section carries; None: they do not."""
+    two_connections: bool = False
+    data: DataDialect = DataDialect.NATIVE
+    """How its data messages look."""
+    """The client offers only what it sends; a second transport, on which we offer, carries what it gets."""
+
+
+NATIVE_SHAPE = Shape()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,8 @@ class RoomOptions:
     empty_timeout_s: float | None = None
     departure_timeout_s: float | None = None
     max_participants: int | None = None
+    sync_streams: bool = False
+    """Name a participant's tracks as one stream, so that they are played in sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +92,12 @@ class JoinRequest:
     tracks: tuple[TrackRequest, ...] = ()
     """One for each section of `offer_sdp` that sends."""
     auto_subscribe: bool = True
-    client: ClientInfo = ClientInfo()
+    wish: SubscriptionWish = DEFAULT_WISH
+    """For tracks that come unasked."""
+    client: ClientInfo = NO_CLIENT
+    shape: Shape = NATIVE_SHAPE
+    kind_details: tuple[str, ...] = ()
+    """Finer than `kind`, for its peers."""
     room_options: RoomOptions | None = None
     """From the token's `roomConfig`; used only if this join creates the room."""
     started_at: float | None = None
@@ -78,7 +110,8 @@ class JoinRequest:
 class ResumeRequest:
     """Come back to a session after its WebSocket was lost."""
 
-    session_id: SessionId
+    session_id: SessionId | None
+    """None: in a dialect whose clients have only their token; `participant` names the stay."""
     room: RoomName
     identity: Identity
     """From the token, like `room`; both must be the session's."""
@@ -87,6 +120,7 @@ class ResumeRequest:
     offer_sdp: str | None = None
     """With a new ICE user fragment if the network changed."""
     tracks: tuple[TrackRequest, ...] = ()
+    participant: ParticipantSid | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ class LeaveCode(StrEnum):
     """ICE or DTLS never came up, or the certificate was not the announced one."""
     SUPERSEDED = "superseded"
     """Only this WebSocket ends: another one resumed the session."""
+    NEGOTIATION_FAILED = "negotiation_failed"
+    """Offers or answers do not fit what was agreed, or none came."""
+    ROOM_CLOSED = "room_closed"
+    """Nobody was left whom the room is for."""
     INTERNAL = "internal"
 
 
@@ -60,6 +64,17 @@ class PublishedTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferResult:
+    """What an offer led to."""
+
+    answer_sdp: str
+    tracks: tuple[PublishedTrack, ...]
+    """Tracks that this offer published."""
+    bound: tuple[tuple[TrackSid, Mid], ...] = ()
+    """What the answer says the sections carry, in dialects that read it there."""
+
+
+@dataclass(frozen=True, slots=True)
 class JoinedState:
     """Everything a client must know to begin, or to begin again after it lost too much."""
 
@@ -73,7 +88,8 @@ class JoinedState:
     published: tuple[PublishedTrack, ...]
     """The receiver's own tracks."""
     bound: tuple[tuple[TrackSid, Mid], ...]
-    """Subscriptions that are on a section now. Empty on a first join: `SubscriptionBound` follows."""
+    """Subscriptions that are on a section now. Empty on a first join, where `SubscriptionBound` follows,
+    unless the answer says what its sections carry."""
     resume_window_s: float
 
 
@@ -92,6 +108,8 @@ class Resumed:
     """None: every event missed follows. Else some were forgotten: replace all state by this one."""
     answer_sdp: str | None
     """Answer to the offer in the resume request (an ICE restart)."""
+    left: tuple[ParticipantLeft, ...] = ()
+    """With `state`: those the client may still believe to be here, as far as is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +174,38 @@ class SubscriptionUnbound:
 
 @dataclass(frozen=True, slots=True)
 class SectionsNeeded:
-    """Subscriptions wait: offer this many more receiving sections."""
+    """Subscriptions wait: offer this many more receiving sections. None at all, only to clients that read in
+    answers what sections carry: offer again, there is news."""
 
     audio: int
     video: int
+
+
+@dataclass(frozen=True, slots=True)
+class OfferMade:
+    """Our offer on the second transport of a client that has two: feed its answer to `Session.answer`."""
+
+    id: int
+    """Counts up from 1."""
+    sdp: str
+    bound: tuple[tuple[TrackSid, Mid], ...]
+    """What its sections carry from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackReceived:
+    """For the first time somebody receives the receiver's own track."""
+
+    track: TrackSid
+
+
+@dataclass(frozen=True, slots=True)
+class TrackAccessChanged:
+    """A publisher lets the receiver have a track, or no longer."""
+
+    track: TrackSid
+    participant: ParticipantSid
+    allowed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +277,9 @@ DomainEvent = (
     | SubscriptionBound
     | SubscriptionUnbound
     | SectionsNeeded
+    | OfferMade
+    | TrackReceived
+    | TrackAccessChanged
     | SubscriptionFailed
     | PermissionsChanged
     | TrackMutedByServer

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import CodecMismatchError
 from sfu.core.ids import Mid, ParticipantSid, SlotId, TrackSid
-from sfu.dataplane.commands import Command
+from sfu.dataplane.commands import Subscribe, Unsubscribe, UpdateSubscription
 from sfu.participants.sink import (
     DomainEvent,
     SectionsNeeded,
@@ -20,7 +20,7 @@ from sfu.router.plan import Assignment, Failure, Slot
 from sfu.router.reconcile import reconcile
 from sfu.router.router import plan
 from sfu.tracks.catalog import TrackCatalog
-from sfu.tracks.subscription import Demand, SubscriptionWish
+from sfu.tracks.subscription import DEFAULT_WISH, Demand, SubscriptionWish
 from sfu.tracks.track import Track
 
 ASK_AT_ONCE = 16
@@ -32,18 +32,20 @@ these; one in a room of a thousand is not told a new number with every track."""
 class Step:
     """What one run of the planner leads to."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[Subscribe | Unsubscribe | UpdateSubscription, ...]
     events: tuple[tuple[DomainEvent, ParticipantSid | None], ...]
     """Each with the publisher it is about."""
     bound: tuple[Track, ...]
     unbound: tuple[MediaKind, ...]
+    needed: SectionsNeeded | None
+    """More sections than were asked for before."""
 
 
 class Subscriber:
     """Holds no timer and speaks to nobody: its owner calls `replan` and acts on the step."""
 
-    def __init__(self, sid: ParticipantSid, auto: bool) -> None:
-        self.demand = Demand(sid, auto)
+    def __init__(self, sid: ParticipantSid, auto: bool, default: SubscriptionWish = DEFAULT_WISH) -> None:
+        self.demand = Demand(sid, auto, default)
         self.applied: dict[SlotId, Assignment] = {}
         self.layers: dict[SlotId, int | None] = {}
         """What the plane forwards of each bound slot; missing: it has not said."""
@@ -105,7 +107,7 @@ class Subscriber:
             for slot, new in difference.bound
         ]
         events += self._report_failures(planned.failures, catalog)
-        events += self._ask(planned.missing, more_sections)
+        needed = self._ask(planned.missing, more_sections)
         for slot, _ in difference.unbound:
             self.layers.pop(slot, None)
         self.applied = dict(planned.assignments)
@@ -117,7 +119,7 @@ class Subscriber:
             )
         bound = tuple(track for _, new in difference.bound if (track := catalog.get(new.sid)) is not None)
         unbound = tuple(slots[slot].kind for slot, _ in difference.unbound if slot in slots)
-        return Step(difference.commands, tuple(events), bound, unbound)
+        return Step(difference.commands, tuple(events), bound, unbound, needed)
 
     def _report_failures(
         self, failures: tuple[Failure, ...], catalog: TrackCatalog
@@ -133,15 +135,13 @@ class Subscriber:
             self._failed.add(failure.track)
         return events
 
-    def _ask(
-        self, missing: Mapping[MediaKind, int], more_sections: int
-    ) -> list[tuple[DomainEvent, ParticipantSid | None]]:
+    def _ask(self, missing: Mapping[MediaKind, int], more_sections: int) -> SectionsNeeded | None:
         audio = min(missing[MediaKind.AUDIO], ASK_AT_ONCE, more_sections)
         video = min(missing[MediaKind.VIDEO], ASK_AT_ONCE, more_sections - audio)
         if audio <= self._asked[MediaKind.AUDIO] and video <= self._asked[MediaKind.VIDEO]:
-            return []
+            return None
         self._asked = {
             MediaKind.AUDIO: max(audio, self._asked[MediaKind.AUDIO]),
             MediaKind.VIDEO: max(video, self._asked[MediaKind.VIDEO]),
         }
-        return [(SectionsNeeded(self._asked[MediaKind.AUDIO], self._asked[MediaKind.VIDEO]), None)]
+        return SectionsNeeded(self._asked[MediaKind.AUDIO], self._asked[MediaKind.VIDEO])

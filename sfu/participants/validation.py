@@ -24,7 +24,7 @@ def check_join(request: JoinRequest, limits: LimitSettings) -> None:
     check_name("name", request.name, limits)
     check_metadata(request.metadata, limits)
     check_attributes(request.attributes, limits)
-    if request.tracks and request.offer_sdp is None:
+    if request.tracks and request.offer_sdp is None and not request.shape.declares:
         raise InvalidRequestError("tracks", "tracks need an offer that sends them")
 
 
@@ -36,9 +36,15 @@ def check_offer(sdp: str, tracks: tuple[TrackRequest, ...], limits: LimitSetting
     if len(tracks) > limits.sections:
         raise LimitExceededError("the number of track entries", limits.sections)
     for track in tracks:
-        check_name("track name", track.name, limits)
-        if len(track.layers) > MAX_LAYERS:
-            raise LimitExceededError("the number of layers of a track", MAX_LAYERS)
+        check_track(track, limits)
+
+
+def check_track(track: TrackRequest, limits: LimitSettings) -> None:
+    """Raises LimitExceededError."""
+    check_name("track name", track.name, limits)
+    check_name("track's own name", track.cid or "", limits)
+    if len(track.layers) > MAX_LAYERS or len(track.hints.layers) > MAX_LAYERS:
+        raise LimitExceededError("the number of layers of a track", MAX_LAYERS)
 
 
 def check_update(update: ParticipantUpdate, limits: LimitSettings) -> None:

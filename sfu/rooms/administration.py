@@ -7,6 +7,7 @@ from sfu.participants.permissions import Permissions
 from sfu.participants.requests import ParticipantUpdate
 from sfu.participants.sink import PermissionsChanged
 from sfu.participants.validation import check_attributes, check_update
+from sfu.rooms import downlinks
 from sfu.rooms.publications import unpublish_forbidden
 from sfu.rooms.room import Room
 
@@ -40,8 +41,16 @@ def set_permissions(room: Room, member: Participant, permissions: Permissions) -
     unpublish_forbidden(room, member)
     if permissions.can_subscribe != before.can_subscribe:
         room.planner.mark(member)
-    if (permissions.can_publish_data, permissions.hidden) != (before.can_publish_data, before.hidden):
-        room.set_member(member)
+        if permissions.can_subscribe and member.shape.two_connections and member.downlink is None:
+            downlinks.start(room, member)
+    room.occupancy_changed()
+    if _data_rights(permissions) != _data_rights(before):
+        room.update_data(member)
     if permissions.recorder != before.recorder:
         room.metadata_changed()
     room.changed(member)
+
+
+def _data_rights(permissions: Permissions) -> tuple[bool, ...]:
+    now = permissions
+    return now.can_publish_data, now.can_subscribe_metrics, now.hidden, now.agent

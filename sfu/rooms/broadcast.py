@@ -51,8 +51,8 @@ class Broadcast:
         """Those whose joining was told."""
         self._room_changed = False
         self._speakers: Shared[tuple[Speaker, ...]] | None = None
-        self._held: dict[ParticipantSid, tuple[Participant, list[DomainEvent]]] = {}
-        """Events for one member that must not overtake a change it has not seen yet."""
+        self._held: dict[ParticipantSid, tuple[Participant, list[Callable[[], None]]]] = {}
+        """News for one member that must not overtake a change it has not seen yet."""
         self._batch: tuple[DomainEvent, ...] = ()
         self._waiting: dict[ParticipantSid, Participant] = {}
         """Who has not got `_batch` yet."""
@@ -89,14 +89,26 @@ class Broadcast:
 
     def tell(self, member: Participant, event: DomainEvent, about: ParticipantSid | None = None) -> None:
         """Send one member something that only concerns it, after what it must know about `about`."""
+        self.after(member, about, lambda: member.outbox.post(event))
+
+    def after(self, member: Participant, about: ParticipantSid | None, act: Callable[[], None]) -> None:
+        """Act once the member knows the newest of `about`, and after all that waits for the same reason."""
+        self.catch_up(member)
+        if member.sid in self._held:
+            self._held[member.sid][1].append(act)
+        elif about is not None and about in self._changed:
+            self._held[member.sid] = (member, [act])
+        else:
+            act()
+
+    def is_pending(self, about: ParticipantSid) -> bool:
+        """Something new about it has not been told yet."""
+        return about in self._changed
+
+    def catch_up(self, member: Participant) -> None:
+        """Deliver what was flushed already."""
         if member.sid in self._waiting:
             self._deliver(self._waiting.pop(member.sid))
-        if member.sid in self._held:
-            self._held[member.sid][1].append(event)
-        elif about is not None and about in self._changed:
-            self._held[member.sid] = (member, [event])
-        else:
-            member.outbox.post(event)
 
     def close(self) -> None:
         """The room is gone: nothing more is sent."""
@@ -122,11 +134,10 @@ class Broadcast:
         self._batch = tuple(self._collect())
         self._waiting = {member.sid: member for member in self._members()}
         held, self._held = self._held, {}
-        for member, events in held.values():
-            if member.sid in self._waiting:
-                self._deliver(self._waiting.pop(member.sid))
-            for event in events:
-                member.outbox.post(event)
+        for member, actions in held.values():
+            self.catch_up(member)
+            for act in actions:
+                act()
         self._deliver_slice()
 
     def _collect(self) -> Iterable[DomainEvent]:

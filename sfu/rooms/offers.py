@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sfu.core.errors import LimitExceededError
-from sfu.core.ids import Mid, RoomId, SlotId
+from sfu.core.errors import InvalidRequestError, LimitExceededError
+from sfu.core.ids import Mid, RoomId, SlotId, new_track_sid
 from sfu.dataplane.commands import Command
 from sfu.participants.connection import Connection
 from sfu.participants.participant import Participant
 from sfu.participants.permissions import Permissions
 from sfu.participants.publishing import (
+    Declarations,
     Publication,
     Publications,
     add_track,
+    declared_info,
     make_track,
     match,
     renew_track,
+    request_kind,
     track_cid,
 )
-from sfu.participants.requests import TrackRequest
-from sfu.participants.sink import LeaveCode, PublishedTrack, Reconnect
-from sfu.participants.validation import check_offer
+from sfu.participants.requests import NATIVE_SHAPE, JoinRequest, Shape, TrackRequest
+from sfu.participants.sink import OfferResult, PublishedTrack
+from sfu.participants.validation import check_offer, check_track
+from sfu.rooms import renewal
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.room import Room
+from sfu.settings.models import LimitSettings
+from sfu.tracks.track import TrackInfo
 from sfu.transport.peer import Considered
+from sfu.transport.sdp.agreed import SlotRule
 from sfu.transport.sdp.grammar import write
+from sfu.transport.sdp.naming import name_sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +44,6 @@ class PreparedOffer:
     connection: Connection
     considered: Considered
     publications: Publications
-
-    @property
-    def answer_sdp(self) -> str:
-        """The answer in text."""
-        return write(self.considered.negotiation.answer)
 
 
 def prepare(
@@ -52,6 +55,8 @@ def prepare(
     connection: Connection | None = None,
     publications: Mapping[Mid, Publication] | None = None,
     retired: Collection[Mid] = (),
+    shape: Shape = NATIVE_SHAPE,
+    declared: Mapping[str, TrackRequest] | None = None,
 ) -> PreparedOffer:
     """Find the answer to an offer, and what it publishes.
 
@@ -64,6 +69,8 @@ def prepare(
         connection: Its transport; None: the offer begins one.
         publications: What it publishes already.
         retired: Sections whose track was ended here.
+        shape: How its dialect negotiates.
+        declared: Tracks it announced before.
 
     Raises:
         SdpError, NegotiationError, TrackUndeclaredError, TrackSectionError, InvalidRequestError,
@@ -72,11 +79,12 @@ def prepare(
     limits = context.settings.limits
     check_offer(sdp, tuple(requests), limits)
     if connection is None:
-        connection = Connection(context.plane, room, context.policy)
+        connection = Connection(context.plane, room, context.policy, _slot_rule(shape))
     considered = connection.consider(sdp)
     if len(considered.negotiation.agreed.sections) > limits.sections:
         raise LimitExceededError("the number of media sections", limits.sections)
-    found = match(considered.negotiation.plan.receive, requests, publications or {}, retired)
+    announced = Declarations(declared or {}) if shape.declares else None
+    found = match(considered.negotiation.plan.receive, requests, publications or {}, retired, announced)
     for _, request in found.new:
         permissions.require_publish(request.source)
     if len(found.new) + len(found.kept) > limits.tracks_per_participant:
@@ -87,8 +95,17 @@ def prepare(
     return PreparedOffer(connection, considered, found)
 
 
-def commit(room: Room, member: Participant, prepared: PreparedOffer) -> tuple[PublishedTrack, ...]:
-    """Make it true, for the plane and for the room. Returns the tracks it publishes."""
+def commit(
+    room: Room, member: Participant, prepared: PreparedOffer, *, snapshot: bool = False
+) -> OfferResult:
+    """Make it true, for the plane and for the room.
+
+    Args:
+        room: Where.
+        member: Whose offer it is.
+        prepared: From `prepare`.
+        snapshot: The member gets to know everyone here beside the answer.
+    """
     connection, found = prepared.connection, prepared.publications
     first, had_data, old_slots = member.connection is None, connection.has_data, set(connection.slots)
     commands = connection.commit(prepared.considered)
@@ -106,15 +123,93 @@ def commit(room: Room, member: Participant, prepared: PreparedOffer) -> tuple[Pu
     for item in new:
         room.add_track(member, item.track)
     _index_slots(room, member, old_slots)
-    if connection.has_data and not had_data:
-        room.set_member(member)
-    elif had_data and not connection.has_data:
-        room.unset_member(member)
+    if connection.has_data != had_data:
+        room.update_data(member)
     if new or found.ended:
         room.changed(member)
     member.subscriber.sections_changed()
-    room.planner.mark(member)
-    return tuple(PublishedTrack(item.section.mid, item.cid or None, item.track.info) for item in new)
+    published = tuple(PublishedTrack(item.section.mid, item.cid or None, item.track.info) for item in new)
+    answer = prepared.considered.negotiation.answer
+    if member.shape.names is None or member.shape.two_connections:
+        room.planner.mark(member)
+        return OfferResult(write(answer), published)
+    names = renewal.answer_names(room, member, snapshot=snapshot)
+    return OfferResult(
+        write(name_sections(answer, names)),
+        published,
+        tuple((track, mid) for mid, track in member.described.items()),
+    )
+
+
+def declare(room: Room, member: Participant, request: TrackRequest) -> TrackInfo:
+    """A track whose section comes later, or has come already and waits. The same name twice is one track.
+
+    Raises:
+        InvalidRequestError: It has no name of the client's own, or no kind.
+        PermissionDeniedError, LimitExceededError.
+    """
+    cid = _check_declaration(request, member.permissions, room.context.settings.limits)
+    limits = room.context.settings.limits
+    known = member.declared.get(cid)
+    if known is None:
+        if len(member.declared) + len(member.publications) >= limits.tracks_per_participant:
+            raise LimitExceededError("the number of tracks published at once", limits.tracks_per_participant)
+        known = member.declared[cid] = replace(request, sid=new_track_sid())
+    info = declared_info(known, member.sid, member.identity)
+    _publish_waiting(room, member, known)
+    return info
+
+
+def declared_at_join(
+    request: JoinRequest, permissions: Permissions, limits: LimitSettings
+) -> dict[str, TrackRequest]:
+    """Tracks declared in the join itself. Raises as `declare`."""
+    if not request.shape.declares:
+        return {}
+    if len(request.tracks) > limits.tracks_per_participant:
+        raise LimitExceededError("the number of tracks published at once", limits.tracks_per_participant)
+    return {
+        _check_declaration(track, permissions, limits): replace(track, sid=new_track_sid())
+        for track in request.tracks
+    }
+
+
+def _check_declaration(request: TrackRequest, permissions: Permissions, limits: LimitSettings) -> str:
+    """The client's own name of it."""
+    if not request.cid:
+        raise InvalidRequestError("cid", "a track needs a name of its own")
+    kind = request_kind(request)
+    if kind is None:
+        raise InvalidRequestError("type", "a track is audio or video")
+    if request.kind not in (None, kind):
+        raise InvalidRequestError("source", f"{request.source.value} is {kind.value}")
+    check_track(request, limits)
+    permissions.require_publish(request.source)
+    return request.cid
+
+
+def _publish_waiting(room: Room, member: Participant, request: TrackRequest) -> None:
+    connection = member.connection
+    plan = connection.peer.plan if connection is not None else None
+    if connection is None or plan is None:
+        return
+    for section in plan.receive:
+        free = section.mid not in member.publications and section.mid not in member.retired
+        if free and section.cid == request.cid and section.kind is request_kind(request):
+            commands: list[Command] = []
+            found = Publications(((section, request),), (), (), frozenset())
+            new = _publish(room, member, found, connection, commands)
+            room.context.plane.apply(commands)
+            for item in new:
+                room.add_track(member, item.track)
+            room.changed(member)
+            return
+
+
+def _slot_rule(shape: Shape) -> SlotRule:
+    if shape.two_connections:
+        return SlotRule.NONE
+    return SlotRule.ANY if shape.names is None else SlotRule.RECEIVING
 
 
 def _publish(
@@ -126,6 +221,8 @@ def _publish(
         track = make_track(section, request, track_id, member.sid, member.identity)
         item = Publication(track, section, track_cid(section, request))
         member.publications[section.mid] = item
+        if request.sid is not None:
+            member.declared.pop(request.cid or "", None)
         commands.append(add_track(track, section, connection.transport, room.id))
         new.append(item)
     return new
@@ -150,12 +247,8 @@ def _register(room: Room, member: Participant, connection: Connection) -> None:
     context = room.context
     context.directory.transports[connection.transport] = Seat(room, member)
 
-    def give_up() -> None:
-        member.connect_timer = None
-        text = "no connection came up in time; media may be blocked by a firewall"
-        room.remove(member, LeaveCode.MEDIA_FAILED, text, Reconnect.REJOIN)
-
-    member.connect_timer = context.clock.call_later(context.settings.session.connect_timeout_s, give_up)
+    if member.downlink is None:
+        room.await_connection(member)
 
 
 def _index_slots(room: Room, member: Participant, old: set[SlotId]) -> None:

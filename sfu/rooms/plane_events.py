@@ -17,6 +17,7 @@ from sfu.dataplane.events import (
     TransportState,
     TransportStateChanged,
 )
+from sfu.participants.connection import Connection
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
 from sfu.participants.sink import LeaveCode, MediaStateChanged, Reconnect
@@ -96,7 +97,9 @@ class PlaneEvents:
             case DataReady():
                 seat = self._directory.transports.get(event.transport)
                 if seat is not None:
-                    seat.participant.data_ready = True
+                    receiving = seat.participant.receiving
+                    if receiving is not None and receiving.transport == event.transport:
+                        seat.participant.data_ready = True
             case CommandFailed():
                 self._context.observer.command_failed(event.command)
                 log.warning("the packet plane refused %s of %d: %s", event.command, event.id, event.reason)
@@ -111,13 +114,21 @@ class PlaneEvents:
             if member.present:
                 code, text = CLOSE_CODES[event.reason]
                 room.remove(member, code, text, Reconnect.REJOIN)
-            else:
+            elif not any(item.transport in self._directory.transports for item in member.connections):
                 member.lifecycle.handle(Signal.RELEASED)
             return
-        if member.present:
-            self._progress(room, member, event.state)
+        connection = member.connection_of(event.transport)
+        if member.present and connection is not None:
+            self._progress(room, member, connection, event.state)
 
-    def _progress(self, room: Room, member: Participant, state: TransportState) -> None:
+    def _progress(
+        self, room: Room, member: Participant, connection: Connection, state: TransportState
+    ) -> None:
+        primary = connection is member.receiving
+        if not primary:
+            # What it sends by comes up when it begins to; the rest has been told.
+            connection.peer.lifecycle.handle(SIGNALS[state])
+            return
         if state is TransportState.ICE_CONNECTED:
             tracing.step(self._context, member, JoinStep.ICE)
         elif state is TransportState.CONNECTED:
@@ -127,6 +138,6 @@ class PlaneEvents:
             tracing.step(self._context, member, JoinStep.DTLS)
             if member.lifecycle.handle(Signal.CONNECTED):
                 room.changed(member)
-        if member.connection is not None and member.connection.peer.lifecycle.handle(SIGNALS[state]):
-            now = MEDIA_STATES[member.connection.peer.lifecycle.state]
+        if connection.peer.lifecycle.handle(SIGNALS[state]):
+            now = MEDIA_STATES[connection.peer.lifecycle.state]
             room.broadcast.tell(member, MediaStateChanged(now))

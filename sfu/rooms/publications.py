@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sfu.core.ids import TrackSid
 from sfu.dataplane.commands import SetTrackMuted
 from sfu.participants.participant import Participant
@@ -13,6 +15,10 @@ from sfu.tracks.track import Track, TrackInfo
 
 def mute_own(room: Room, owner: Participant, sid: TrackSid, muted: bool) -> None:
     """Its owner says that a track is silent, or no longer. Raises TrackNotFoundError."""
+    for cid, request in owner.declared.items():
+        if request.sid == sid:
+            owner.declared[cid] = replace(request, muted=muted)
+            return
     track = owner.track(sid)
     if not muted:
         _hold_back(room, track, False)
@@ -44,6 +50,9 @@ def unpublish_forbidden(room: Room, owner: Participant) -> None:
         for item in owner.publications.values()
         if not owner.permissions.may_publish(item.track.info.source)
     ]
+    for cid, request in list(owner.declared.items()):
+        if not owner.permissions.may_publish(request.source):
+            del owner.declared[cid]
     for item in forbidden:
         _end(room, owner, item)
         text = "the permission to publish it was withdrawn"

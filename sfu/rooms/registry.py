@@ -81,6 +81,6 @@ class RoomRegistry:
     def _expire_after(self, room: Room, delay_s: float, reason: str) -> None:
         def expire() -> None:
             room.expiry = None
-            self.close(room, LeaveCode.ROOM_DELETED, "nobody was here", reason=reason)
+            self.close(room, LeaveCode.ROOM_CLOSED, "nobody was here", reason=reason)
 
         room.expiry = self._context.clock.call_later(delay_s, expire)

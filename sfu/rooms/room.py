@@ -7,26 +7,37 @@ them change state only in synchronous functions on the loop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import ParticipantNotFoundError
-from sfu.core.ids import Identity, RoomName, TrackId, WorkerId, new_room_sid
+from sfu.core.ids import Identity, ParticipantSid, RoomName, TrackId, WorkerId, new_room_sid
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import (
-    DataDialect,
     RemoveMember,
     RemoveTrack,
     RemoveTransport,
     SetMember,
 )
-from sfu.participants.info import ParticipantInfo, RoomInfo, Speaker
+from sfu.participants.audience import Audience
+from sfu.participants.info import ParticipantInfo, ParticipantKind, RoomInfo, Speaker
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
 from sfu.participants.requests import RoomOptions
-from sfu.participants.sink import JoinedState, Leave, LeaveCode, Reconnect
-from sfu.rooms import tracing
+from sfu.participants.sink import (
+    JoinedState,
+    Leave,
+    LeaveCode,
+    OfferResult,
+    ParticipantsChange,
+    ParticipantsChanged,
+    Reconnect,
+    SectionsNeeded,
+    TrackAccessChanged,
+    TrackReceived,
+)
+from sfu.rooms import downlinks, renewal, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.planner import Planner
@@ -54,6 +65,7 @@ class Room:
         self.metadata = options.metadata
         self.empty_timeout_s = _or(options.empty_timeout_s, defaults.empty_timeout_s)
         self.departure_timeout_s = _or(options.departure_timeout_s, defaults.departure_timeout_s)
+        self.sync_streams = options.sync_streams
         self.max_participants = int(_or(options.max_participants, defaults.max_participants))
         self.created_at = context.clock.wall()
         self.members: dict[Identity, Participant] = {}
@@ -63,6 +75,8 @@ class Room:
         self.expiry: Timer | None = None
         """Runs while nobody is here. Kept by the registry."""
         self.closed = False
+        self._occupied = False
+        """Somebody is here on his own account."""
         self._speakers = SpeakerBoard()
         self._on_empty = on_empty
         self._info: Shared[RoomInfo] | None = None
@@ -85,9 +99,12 @@ class Room:
                     empty_timeout_s=self.empty_timeout_s,
                     departure_timeout_s=self.departure_timeout_s,
                     max_participants=self.max_participants,
-                    num_participants=sum(member.visible for member in self.members.values()),
+                    num_participants=sum(
+                        member.visible and not member.dependent for member in self.members.values()
+                    ),
                     num_publishers=sum(bool(member.publications) for member in self.members.values()),
                     recording=any(member.permissions.recorder for member in self.members.values()),
+                    sync_streams=self.sync_streams,
                 )
             )
         return self._info
@@ -100,16 +117,21 @@ class Room:
             )
         return self._snapshot
 
-    def joined_state(self, member: Participant, answer_sdp: str | None) -> JoinedState:
-        """Everything this member must know, as of now."""
+    def joined_state(self, member: Participant, offered: OfferResult | None = None) -> JoinedState:
+        """Everything this member must know, as of now.
+
+        Args:
+            member: Who.
+            offered: What its offer led to, if it came in the same request.
+        """
         return JoinedState(
             session_id=member.session_id,
             participant=member.info().value,
             room=self.info(),
             participants=self.snapshot(),
-            answer_sdp=answer_sdp,
+            answer_sdp=offered.answer_sdp if offered is not None else None,
             published=member.published(),
-            bound=member.bound(),
+            bound=offered.bound if offered is not None else member.bound(),
             resume_window_s=self.context.settings.session.resume_window_s,
         )
 
@@ -118,6 +140,9 @@ class Room:
         member.touch()
         self._forget_views()
         self.broadcast.participant_changed(member)
+        if not member.visible:
+            change = ParticipantsChange(left=(), joined=(), updated=(member.info(),))
+            self.broadcast.tell(member, ParticipantsChanged(Shared(change)))
 
     def metadata_changed(self) -> None:
         """The room itself is described anew: say so to all, soon."""
@@ -139,10 +164,10 @@ class Room:
 
     def add(self, member: Participant) -> None:
         """A participant enters. Whoever had its identity must have been removed before."""
-        if self.expiry is not None:
-            self.expiry.cancel()
-            self.expiry = None
         self.members[member.identity] = member
+        self.occupancy_changed()
+        for other in self._selective.values():
+            self._apply_audience(other, other.tracks, member, tell=False)
         self.context.directory.sessions[member.session_id] = Seat(self, member)
         self.context.observer.participant_entered(member.kind.value)
         client = member.client
@@ -176,13 +201,14 @@ class Room:
         member.lifecycle.handle(Signal.ENDED)
         log.info("%s: %s leaves: %s", self, member, code.value)
         member.outbox.close(Leave(code, text, reconnect) if tell else None)
-        for timer in (member.resume_timer, member.connect_timer):
+        for timer in (member.resume_timer, member.connect_timer, member.answer_timer):
             if timer is not None:
                 timer.cancel()
-        member.resume_timer = member.connect_timer = None
+        member.resume_timer = member.connect_timer = member.answer_timer = None
         del self.members[member.identity]
         directory = self.context.directory
         del directory.sessions[member.session_id]
+        self._selective.pop(member.sid, None)
         self.planner.discard(member)
         for kind in (member.slots[slot].kind for slot in member.subscriber.applied):
             self.context.observer.subscription_unbound(kind)
@@ -192,7 +218,7 @@ class Room:
         for track in member.tracks:
             self.drop_track(track, forgotten=closed)
         member.publications.clear()
-        self._release_transport(member)
+        self._release_transports(member)
         self.context.observer.participant_left(member.kind.value, code.value)
         tracing.close(self.context, member)
         self._forget_views()
@@ -201,22 +227,29 @@ class Room:
         self.broadcast.participant_left(member, code)
         if member.permissions.recorder:
             self.metadata_changed()
-        if not self.members:
+        self.occupancy_changed()
+
+    def occupancy_changed(self) -> None:
+        """Somebody came, went, or is not here on his own account any more: is the room still needed?"""
+        if any(not member.dependent for member in self.members.values()):
+            if self.expiry is not None:
+                self.expiry.cancel()
+                self.expiry = None
+            self._occupied = True
+        elif self._occupied:
+            self._occupied = False
             self._on_empty(self)
 
-    def _release_transport(self, member: Participant) -> None:
-        connection = member.connection
-        if connection is None:
-            member.lifecycle.handle(Signal.RELEASED)
-            return
-        for slot in connection.slots:
-            self.context.directory.slots.pop(slot, None)
-        if connection.has_data:
-            self.unset_member(member)
-        if connection.transport in self.context.directory.transports:
-            # The plane says when it is done: PlaneEvents has the rest.
-            self.context.plane.apply([RemoveTransport(connection.transport)])
-        else:
+    def _release_transports(self, member: Participant) -> None:
+        directory = self.context.directory
+        for slot in member.slots:
+            directory.slots.pop(slot, None)
+        if member.data_routed:
+            self._unroute_data(member)
+        # The plane says when it is done: PlaneEvents has the rest.
+        open_ones = [item.transport for item in member.connections if item.transport in directory.transports]
+        self.context.plane.apply([RemoveTransport(transport) for transport in open_ones])
+        if not open_ones:
             member.lifecycle.handle(Signal.RELEASED)
 
     def close(self, code: LeaveCode, text: str, reconnect: Reconnect, *, at_once: bool = False) -> None:
@@ -248,26 +281,44 @@ class Room:
         else:
             self.context.directory.rooms.pop(self.id, None)
 
-    def unset_member(self, member: Participant) -> None:
-        """It has no data channels any more."""
-        member.data_ready = False
-        self.context.plane.apply([RemoveMember(self.id, member.id)])
+    def await_connection(self, member: Participant) -> None:
+        """It must come up in time from now on."""
 
-    def set_member(self, member: Participant) -> None:
+        def give_up() -> None:
+            member.connect_timer = None
+            text = "no connection came up in time; media may be blocked by a firewall"
+            self.remove(member, LeaveCode.MEDIA_FAILED, text, Reconnect.REJOIN)
+
+        timeout_s = self.context.settings.session.connect_timeout_s
+        member.connect_timer = self.context.clock.call_later(timeout_s, give_up)
+
+    def update_data(self, member: Participant) -> None:
         """Tell the data routing table who it is and what it may do, if it has agreed to data."""
-        connection = member.connection
-        if connection is None or not connection.has_data:
+        uplink = member.connection if member.connection is not None and member.connection.has_data else None
+        receiving = member.downlink.connection if member.downlink is not None else uplink
+        if receiving is None:
+            if member.data_routed:
+                self._unroute_data(member)
             return
+        member.data_routed = True
         command = SetMember(
             room=self.id,
             participant=member.id,
             identity=member.identity,
-            transport=connection.transport,
-            dialect=DataDialect.NATIVE,
+            transport=receiving.transport,
+            dialect=member.shape.data,
             can_publish=member.permissions.can_publish_data,
             hidden=member.permissions.hidden,
+            sid=member.sid,
+            uplink=uplink.transport if uplink is not None and uplink is not receiving else None,
+            agent=member.kind is ParticipantKind.AGENT or member.permissions.agent,
+            metrics=member.permissions.can_subscribe_metrics,
         )
         self.context.plane.apply([command])
+
+    def _unroute_data(self, member: Participant) -> None:
+        member.data_ready = member.data_routed = False
+        self.context.plane.apply([RemoveMember(self.id, member.id)])
 
     # Tracks and routes.
 
@@ -277,9 +328,38 @@ class Room:
         self.context.directory.tracks[track.id] = (Seat(self, owner), track)
         self.context.observer.track_published(track.kind, track.info.source)
         log.debug("%s: %s publishes %s, %s as %s", self, owner, track.sid, track.info.source, track.info.mime)
+        restricted = not owner.audience.everyone
         for member in self.members.values():
-            if member is not owner and member.subscriber.concerns(track):
+            if member is owner:
+                continue
+            if restricted:
+                self._apply_audience(owner, [track], member, tell=False)
+            if member.subscriber.concerns(track):
                 self.planner.mark(member)
+
+    def set_audience(self, owner: Participant, audience: Audience) -> None:
+        """Its owner decides who may have its tracks, from now on."""
+        owner.audience = audience
+        if audience.everyone:
+            self._selective.pop(owner.sid, None)
+        else:
+            self._selective[owner.sid] = owner
+        for member in self.members.values():
+            if member is not owner:
+                self._apply_audience(owner, owner.tracks, member)
+
+    def _apply_audience(
+        self, owner: Participant, tracks: Iterable[Track], member: Participant, *, tell: bool = True
+    ) -> None:
+        for track in tracks:
+            # A recorder is the room's, not one of its guests.
+            allowed = member.permissions.recorder or owner.audience.admits(
+                member.identity, member.sid, track.sid
+            )
+            if member.subscriber.demand.bar(track.sid, not allowed):
+                self.planner.mark(member)
+                if tell:
+                    self.broadcast.tell(member, TrackAccessChanged(track.sid, owner.sid, allowed), owner.sid)
 
     def drop_track(self, track: Track, forgotten: bool = False) -> None:
         """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
@@ -306,18 +386,33 @@ class Room:
                 self.planner.mark(member)
 
     def _replan(self, member: Participant) -> None:
+        needed = self.route(member)
+        if member.downlink is not None:
+            downlinks.refresh(self, member, needed)
+        elif member.shape.names is not None:
+            renewal.ask(self, member, needed)
+        elif needed is not None:
+            self.broadcast.tell(member, needed)
+
+    def route(self, member: Participant) -> SectionsNeeded | None:
+        """Move what its sections carry towards what it wants; what is missing for that, if it is news."""
         limit = self.context.settings.limits.sections
-        used = member.connection.sections if member.connection is not None else 0
         step = member.subscriber.replan(
-            self.catalog, member.slots, member.permissions.can_subscribe, max(0, limit - used)
+            self.catalog, member.slots, member.permissions.can_subscribe, max(0, limit - member.sections)
         )
-        self.context.plane.apply(step.commands)
+        downlink = member.downlink
+        self.context.plane.apply(step.commands if downlink is None else downlink.routes(step.commands))
         for track in step.bound:
             self.context.observer.subscription_bound(track.kind)
+            owner = self.context.directory.tracks[track.id][0].participant
+            if track.sid not in owner.heard:
+                owner.heard.add(track.sid)
+                self.broadcast.tell(owner, TrackReceived(track.sid))
         for kind in step.unbound:
             self.context.observer.subscription_unbound(kind)
         for event, about in step.events:
             self.broadcast.tell(member, event, about)
+        return step.needed
 
     # Speakers.
 

@@ -4,32 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sfu.core.errors import InvalidRequestError, LimitExceededError, SessionGoneError, TrackNotFoundError
 from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
+from sfu.participants.audience import Audience
 from sfu.participants.participant import Participant
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
-from sfu.participants.sink import LeaveCode, ParticipantSink, PublishedTrack, Reconnect
+from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, PublishedTrack, Reconnect
 from sfu.participants.validation import check_data, check_wish
-from sfu.rooms import administration, data, offers, publications
+from sfu.rooms import administration, data, downlinks, offers, publications
 from sfu.rooms.room import Room
 from sfu.tracks.subscription import DEFAULT_WISH, SubscriptionWish
-from sfu.tracks.track import Track
+from sfu.tracks.track import Track, TrackInfo
 
 MAX_CANDIDATE_CHARACTERS = 1024
 """A candidate line has about a hundred."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class OfferResult:
-    """What a later offer led to."""
-
-    answer_sdp: str
-    tracks: tuple[PublishedTrack, ...]
-    """Tracks that this offer published."""
 
 
 class Session:
@@ -87,9 +78,31 @@ class Session:
             member.connection,
             member.publications,
             member.retired,
+            member.shape,
+            member.declared,
         )
-        published = offers.commit(self._room, member, prepared)
-        return OfferResult(prepared.answer_sdp, published)
+        return offers.commit(self._room, member, prepared)
+
+    def declare(self, request: TrackRequest) -> TrackInfo:
+        """Announce a track whose section comes with a later offer, or has come already and waits.
+
+        Raises:
+            PermissionDeniedError, LimitExceededError, InvalidRequestError.
+        """
+        return offers.declare(self._room, self._require(), request)
+
+    def answer(self, sdp: str, offer_id: int) -> bool:
+        """The client's answer to `OfferMade`; False if that offer is not the one that waits.
+
+        Raises:
+            SdpError, NegotiationError: The offer then waits on.
+        """
+        member = self._require()
+        downlink = member.downlink
+        if downlink is None or not downlink.offering or offer_id not in (0, downlink.offer_id):
+            return False
+        downlinks.accept(self._room, member, downlink, sdp)
+        return True
 
     def trickle(self, candidate: str, mid: str | None = None) -> None:
         """Accept a candidate. An ICE-lite server learns addresses from checks and needs none."""
@@ -113,6 +126,41 @@ class Session:
         self._foreign(track)
         member.subscriber.ask(track, wish)
         self._room.planner.mark(member)
+
+    def expect(self, track: TrackSid, wish: SubscriptionWish = DEFAULT_WISH) -> bool:
+        """As `subscribe`, also for a track that is yet to be published; whether it is now.
+
+        Raises:
+            LimitExceededError: Too many are expected already.
+        """
+        member = self._require()
+        member.permissions.require_subscribe()
+        if self._room.catalog.get(track) is not None:
+            self.subscribe(track, wish)
+            return True
+        limit = self._room.context.settings.limits.expected_tracks
+        if member.subscriber.demand.size >= limit:
+            raise LimitExceededError("the number of tracks waited for", limit)
+        member.subscriber.ask(track, wish)
+        return False
+
+    def set_audience(self, audience: Audience) -> None:
+        """Decide who may have the tracks of this participant; whoever loses one is told."""
+        member = self._require()
+        limit = self._room.context.settings.limits.audience_entries
+        if audience.size > limit:
+            raise LimitExceededError("the number of entries of an audience", limit)
+        self._room.set_audience(member, audience)
+
+    def set_auto_subscribe(self, auto: bool) -> None:
+        """Whether tracks come unasked, from now on."""
+        member = self._require()
+        member.subscriber.demand.auto = auto
+        self._room.planner.mark(member)
+
+    def published(self) -> tuple[PublishedTrack, ...]:
+        """Own tracks."""
+        return self._require().published()
 
     def unsubscribe(self, track: TrackSid) -> None:
         """Decline a track, also one that auto-subscription would bring."""

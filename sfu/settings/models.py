@@ -117,24 +117,28 @@ class LimitSettings(Section):
     """Most participants on this node; 0: no limit."""
     tracks_per_participant: PositiveCount = 20
     """Tracks one participant may publish at once."""
+    expected_tracks: PositiveCount = 4096
+    """Tracks one participant may have asked for or declined, those included that are not published."""
+    audience_entries: PositiveCount = 4096
+    """Names and tracks in one publisher's list of who may have its tracks."""
     sections: Annotated[int, Field(ge=1, le=200)] = 200
     """Media sections of one transport, in and out together."""
     sdp_bytes: PositiveCount = 256 * 1024
     """Longest session description."""
     name_characters: PositiveCount = 256
     """Longest room name, identity, participant or track name. As in LiveKit."""
-    metadata_bytes: Count = 64 * 1024
-    """Longest metadata of a room or participant, in UTF-8."""
+    metadata_bytes: Count = 512 * 1024
+    """Longest metadata of a room or participant, in UTF-8. As in LiveKit."""
     attributes_bytes: Count = 64 * 1024
     """All attribute keys and values of one participant together, in UTF-8. As in LiveKit."""
     topic_bytes: Annotated[int, Field(ge=1, le=256)] = 256
     """Longest topic of a data message, in UTF-8."""
     data_bytes: PositiveCount = 64 * 1024
     """Longest data message. Larger ones block a client's channel for too long."""
-    message_bytes: PositiveCount = 1024 * 1024
-    """Longest signaling message from a client; leaves room for a description as JSON."""
-    api_body_bytes: PositiveCount = 1024 * 1024
-    """Longest body of a server API request."""
+    message_bytes: PositiveCount = 2 * 1024 * 1024
+    """Longest signaling message from a client. As in LiveKit."""
+    api_body_bytes: PositiveCount = 10 * 1024 * 1024
+    """Longest body of a server API request. As in LiveKit."""
     messages_per_second: PositiveCount = 50
     """Signaling messages of one client, averaged over ten seconds."""
     queue_messages: PositiveCount = 1024

@@ -37,12 +37,25 @@ DEFAULT_WISH = SubscriptionWish()
 class Demand:
     """Everything one subscriber has asked for, or declined. Says nothing of what it got."""
 
-    def __init__(self, subscriber: ParticipantSid, auto: bool) -> None:
+    def __init__(
+        self, subscriber: ParticipantSid, auto: bool, default: SubscriptionWish = DEFAULT_WISH
+    ) -> None:
         self.subscriber = subscriber
+        self.default = default
+        """The wish for tracks that come unasked."""
         self.auto = auto
         """Tracks come unasked unless declined."""
         self._wishes: dict[TrackSid, SubscriptionWish] = {}
         self._declined: set[TrackSid] = set()
+        self._barred: set[TrackSid] = set()
+        """Published, but not for this subscriber."""
+
+    def bar(self, track: TrackSid, barred: bool) -> bool:
+        """Its publisher lets this subscriber have a track, or no longer; whether that is news."""
+        if (track in self._barred) == barred:
+            return False
+        (self._barred.add if barred else self._barred.discard)(track)
+        return True
 
     def want(self, track: TrackSid, wish: SubscriptionWish) -> None:
         """Ask for a track, or change what is wanted of it."""
@@ -59,21 +72,22 @@ class Demand:
         """The track is gone for good."""
         self._wishes.pop(track, None)
         self._declined.discard(track)
+        self._barred.discard(track)
 
     def wish(self, track: Track) -> SubscriptionWish | None:
         """What is wanted of a track; None: nothing."""
-        if track.info.participant == self.subscriber:
+        if track.info.participant == self.subscriber or track.sid in self._barred:
             return None
         asked = self._wishes.get(track.sid)
         if asked is not None:
             return asked
-        return DEFAULT_WISH if self.auto and track.sid not in self._declined else None
+        return self.default if self.auto and track.sid not in self._declined else None
 
     def wanted(self, catalog: TrackCatalog, kind: MediaKind) -> Iterator[Track]:
         """Tracks wanted, most urgent first: those asked for, then the rest. May name one twice."""
         for sid in self._wishes:
             track = catalog.get(sid)
-            if track is not None and track.kind is kind:
+            if track is not None and track.kind is kind and sid not in self._barred:
                 yield track
         if self.auto:
             for track in catalog.of(kind):
@@ -83,14 +97,14 @@ class Demand:
     def count(self, catalog: TrackCatalog, kind: MediaKind) -> int:
         """How many tracks `wanted` names, each once, without walking through the room."""
         if not self.auto:
-            return sum(_is(catalog, sid, kind) for sid in self._wishes)
-        declined = sum(_is(catalog, sid, kind) for sid in self._declined)
+            return sum(_is(catalog, sid, kind) for sid in self._wishes.keys() - self._barred)
+        declined = sum(_is(catalog, sid, kind) for sid in self._declined | self._barred)
         return catalog.count(kind, without=self.subscriber) - declined
 
     @property
     def size(self) -> int:
         """Entries held, for a look at memory."""
-        return len(self._wishes) + len(self._declined)
+        return len(self._wishes) + len(self._declined) + len(self._barred)
 
 
 def _is(catalog: TrackCatalog, sid: TrackSid, kind: MediaKind) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from sfu.core.codecs import Encryption, MediaKind, TrackSource
 from sfu.core.ids import Identity, ParticipantSid, TrackId, TrackSid
+from sfu.tracks.hints import NO_HINTS, TrackHints
 from sfu.tracks.layers import LayerInfo
 
 
@@ -28,6 +29,9 @@ class TrackInfo:
     """Lowest first; always at least one."""
     encryption: Encryption = Encryption.NONE
     stereo: bool = False
+    cid: str = ""
+    """The publisher's own name of it; "" if it has none. Means nothing to others."""
+    hints: TrackHints = NO_HINTS
 
     @property
     def simulcast(self) -> bool:

@@ -17,7 +17,7 @@ from sfu.core.ids import Mid
 from sfu.transport.errors import NegotiationError
 from sfu.transport.lifecycle import Lifecycle, Signal
 from sfu.transport.plan import SlotIds, TransportPlan
-from sfu.transport.sdp.agreed import Agreed, LocalDescription, Negotiation, make_plan
+from sfu.transport.sdp.agreed import Agreed, LocalDescription, Negotiation, SlotRule, make_plan
 from sfu.transport.sdp.answering import MsidOf
 from sfu.transport.sdp.codecs import CodecPolicy
 from sfu.transport.sdp.grammar import parse
@@ -81,7 +81,7 @@ class Peer:
         text: str | bytes,
         *,
         refused: Collection[Mid] = (),
-        without_slots: Collection[Mid] = (),
+        slot_rule: SlotRule = SlotRule.ANY,
         msid: MsidOf = slot_msid,
     ) -> Considered:
         """Find the answer to the peer's offer; see `negotiate.answer`. Changes nothing: see `settle`.
@@ -103,7 +103,7 @@ class Peer:
             self.policy,
             self._new_slot,
             refused=refused,
-            without_slots=without_slots,
+            slot_rule=slot_rule,
             msid=msid,
         )
         return Considered(negotiation, local)
@@ -118,7 +118,7 @@ class Peer:
         text: str | bytes,
         *,
         refused: Collection[Mid] = (),
-        without_slots: Collection[Mid] = (),
+        slot_rule: SlotRule = SlotRule.ANY,
         msid: MsidOf = slot_msid,
     ) -> Negotiation:
         """`consider` and `settle` in one, for owners with nothing to ask in between.
@@ -126,7 +126,7 @@ class Peer:
         Raises:
             SdpError, NegotiationError: Nothing has changed.
         """
-        considered = self.consider(text, refused=refused, without_slots=without_slots, msid=msid)
+        considered = self.consider(text, refused=refused, slot_rule=slot_rule, msid=msid)
         self.settle(considered)
         return considered.negotiation
 
@@ -153,6 +153,16 @@ class Peer:
         self._pending = None
         self._settle(negotiation)
         return negotiation
+
+    @property
+    def offering(self) -> bool:
+        """An offer of ours waits for its answer."""
+        return self._pending is not None
+
+    def restart_ice(self) -> None:
+        """Use new credentials in the next offer of ours."""
+        ufrag, pwd = self._new_credentials()
+        self.local = replace(self.local, ufrag=ufrag, pwd=pwd)
 
     def withdraw(self) -> None:
         """Forget the outstanding offer, if there is one: the peer gave up on it."""

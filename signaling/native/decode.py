@@ -5,9 +5,11 @@ from dataclasses import replace
 from pydantic import TypeAdapter, ValidationError
 
 from sfu.core.codecs import Encryption, TrackSource
-from sfu.core.ids import SessionId
+from sfu.core.ids import Identity, SessionId, TrackSid
+from sfu.participants.audience import Audience
+from sfu.participants.info import ClientInfo
 from sfu.participants.permissions import Grant
-from sfu.participants.requests import ClientInfo, JoinRequest, ParticipantUpdate, ResumeRequest, TrackRequest
+from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequest, TrackRequest
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.subscription import SubscriptionWish
 from signaling.auth import Token
@@ -121,3 +123,16 @@ def wish(
 def participant_update(message: messages.UpdateMe) -> ParticipantUpdate:
     """What a client changes of itself."""
     return ParticipantUpdate(name=message.name, metadata=message.metadata, attributes=message.attributes)
+
+
+def audience(message: messages.SetAudience) -> Audience:
+    """Who may have the client's tracks."""
+    return Audience(
+        everyone=message.everyone,
+        identities={
+            Identity(entry.identity): (
+                None if entry.tracks is None else frozenset(TrackSid(track) for track in entry.tracks)
+            )
+            for entry in message.participants
+        },
+    )

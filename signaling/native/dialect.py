@@ -179,6 +179,8 @@ class NativeDialect(Dialect, sink.ParticipantSink):
                 session.update_subscription(track, decode.wish(message, session.wish(track)))
             case messages.Unsubscribe():
                 session.unsubscribe(TrackSid(message.track_id))
+            case messages.SetAudience():
+                session.set_audience(decode.audience(message))
             case messages.UpdateMe():
                 session.update_metadata(decode.participant_update(message))
             case messages.Data():

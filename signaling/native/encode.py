@@ -151,6 +151,10 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             return messages.Unpublished(track_id=track, code=code, message=text)
         case sink.MediaStateChanged(state=media):
             return messages.TransportUpdate.model_validate({"state": media})
+        case sink.TrackReceived(track=track):
+            return messages.TrackReceived(track_id=track)
+        case sink.TrackAccessChanged(track=track, participant=participant, allowed=allowed):
+            return messages.TrackAccess(track_id=track, participant_id=participant, allowed=allowed)
         case sink.DataReceived(sender=sender, topic=topic, payload=payload, reliable=reliable):
             return messages.DataReceived(
                 identity=sender or "", topic=topic, payload=payload, reliable=reliable
@@ -165,6 +169,8 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             | sink.SpeakersChanged()
         ):
             raise TypeError(f"{type(news).__name__} is encoded by `event`")
+        case sink.OfferMade():
+            raise TypeError("native clients have one transport, on which they offer")
         case _:
             assert_never(news)
 

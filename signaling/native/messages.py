@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from signaling.native.values import (
+    MAX_AUDIENCE,
     MAX_DESTINATIONS,
     MAX_SECTIONS,
     Attributes,
@@ -158,6 +159,23 @@ class Unsubscribe(Request):
     track_id: Id
 
 
+class AudienceEntry(Message):
+    """Somebody who may have tracks of the client."""
+
+    identity: Identity
+    tracks: Annotated[tuple[Id, ...], Field(max_length=MAX_AUDIENCE)] | None = None
+    """Only these; null: all of them, those to come included."""
+
+
+class SetAudience(Request):
+    """Decide who may have the client's tracks. Whoever loses or gets one hears `track_access`."""
+
+    type: Literal["set_audience"] = "set_audience"
+    everyone: bool
+    participants: Annotated[tuple[AudienceEntry, ...], Field(max_length=MAX_AUDIENCE)] = ()
+    """Without `everyone`: only these."""
+
+
 class UpdateMe(Request):
     """Change own name, metadata or attributes; needs `can_update_metadata`.
 
@@ -208,6 +226,7 @@ ClientMessage = (
     | Subscribe
     | UpdateSubscription
     | Unsubscribe
+    | SetAudience
     | UpdateMe
     | Data
     | Ping
@@ -392,6 +411,22 @@ class Unpublished(Event):
     message: str
 
 
+class TrackReceived(Event):
+    """For the first time somebody receives this track of the client."""
+
+    type: Literal["track_received"] = "track_received"
+    track_id: Id
+
+
+class TrackAccess(Event):
+    """A publisher lets the client have a track, or no longer. The wish for it stays."""
+
+    type: Literal["track_access"] = "track_access"
+    track_id: Id
+    participant_id: Id
+    allowed: bool
+
+
 class DataReceived(Event):
     """A data message for a client without a data channel."""
 
@@ -443,6 +478,8 @@ ServerMessage = (
     | PermissionsUpdate
     | Muted
     | Unpublished
+    | TrackReceived
+    | TrackAccess
     | DataReceived
     | TransportUpdate
     | Pong

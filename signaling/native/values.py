@@ -15,6 +15,7 @@ MAX_ATTRIBUTE_CHARS = 8 * 1024  # one value
 MAX_TOPIC_CHARS = 256  # the envelope on data channels has one byte for it
 MAX_DATA_BYTES = 64 * 1024  # as on data channels, so that the path does not decide what fits
 MAX_DESTINATIONS = 256  # identities of one data message; more means: send to the room
+MAX_AUDIENCE = 1024  # names, and tracks of one name, in a list of who may have tracks
 MAX_HEIGHT_PX = 4320  # 8K
 
 
@@ -63,7 +64,7 @@ Priority = Annotated[int, Field(ge=1, le=255)]
 Kind = Literal["audio", "video"]
 Source = Literal["microphone", "camera", "screen_share", "screen_share_audio", "unknown"]
 Encryption = Literal["none", "gcm", "custom"]
-ParticipantKind = Literal["standard", "agent", "ingress", "egress", "sip", "relay"]
+ParticipantKind = Literal["standard", "agent", "ingress", "egress", "sip", "connector", "bridge", "relay"]
 ParticipantState = Literal["joining", "active", "leaving", "gone"]
 
 

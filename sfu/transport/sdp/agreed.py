@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sfu.core.codecs import MediaKind
 from sfu.core.ids import Mid
@@ -57,6 +58,8 @@ class AgreedSection:
     codecs: tuple[SelectedCodec, ...] = ()
     layers: tuple[LayerSpec, ...] = ()
     cid: str = ""
+    sent: bool = False
+    """The peer has sent in it at some time."""
     slots: tuple[Slot, ...] = ()
     """Kept while the section lives, also when the peer does not receive for a time."""
 
@@ -73,6 +76,16 @@ class RemoteTransport:
     pwd: str
     fingerprints: tuple[tuple[str, bytes], ...]
     candidates: tuple[tuple[str, int], ...]
+
+
+class SlotRule(StrEnum):
+    """In which offered sections we may ever send."""
+
+    ANY = "any"
+    RECEIVING = "receiving"
+    """Those in which the peer has never sent: its clients keep the two apart."""
+    NONE = "none"
+    """Another transport is for that."""
 
 
 @dataclass(frozen=True, slots=True)

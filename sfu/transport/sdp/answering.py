@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from sfu.core.codecs import MediaKind
 from sfu.core.ids import Mid
 from sfu.transport.plan import DtlsRole, SlotIds
-from sfu.transport.sdp.agreed import APPLICATION, Agreed, AgreedSection, LocalDescription, Slot
+from sfu.transport.sdp.agreed import APPLICATION, Agreed, AgreedSection, LocalDescription, Slot, SlotRule
 from sfu.transport.sdp.codecs import REMB, TRANSPORT_CC, CodecPolicy, SelectedCodec, select_codecs
 from sfu.transport.sdp.compose import data_section, media_section, rejected_section, transport_lines
 from sfu.transport.sdp.extensions import TRANSPORT_CC as TRANSPORT_CC_URI
@@ -29,7 +29,7 @@ class AnswerInput:
     policy: CodecPolicy
     new_slot: Callable[[], SlotIds]
     refused: Collection[Mid]
-    without_slots: Collection[Mid]
+    slot_rule: SlotRule
     msid: MsidOf
 
 
@@ -65,8 +65,9 @@ class SectionAnswerer:
         self.extensions.update((item.id, item.uri) for item in extensions)
         codecs = _settle_feedback(select_codecs(section, kind, given.policy), extensions)
         receives = section.direction.sends and mid not in given.refused
-        sends = section.direction.receives and mid not in given.without_slots
         before = given.agreed.section(mid)
+        sent = section.direction.sends or (before is not None and before.sent)
+        sends = section.direction.receives and self._may_send(sent=sent)
         slots = before.slots if before is not None else ()
         if sends and not slots:
             slots = (Slot(given.new_slot()),)
@@ -78,6 +79,7 @@ class SectionAnswerer:
             codecs=codecs,
             layers=read_layers(section) if receives else (),
             cid=section.msid[1] if receives and section.msid else "",
+            sent=sent,
             slots=slots,
         )
         stream_id, track_id = given.msid(mid)
@@ -96,6 +98,10 @@ class SectionAnswerer:
             rids=accepted_rids(section) if receives else (),
         )
         return state, description
+
+    def _may_send(self, *, sent: bool) -> bool:
+        rule = self.given.slot_rule
+        return rule is SlotRule.ANY or (rule is SlotRule.RECEIVING and not sent)
 
     def _mid(self, section: Section) -> str | None:
         return section.mid if section.has_mid else None

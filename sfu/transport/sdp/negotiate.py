@@ -18,6 +18,7 @@ from sfu.transport.sdp.agreed import (
     AgreedSection,
     LocalDescription,
     Negotiation,
+    SlotRule,
     make_plan,
 )
 from sfu.transport.sdp.answering import AnswerInput, MsidOf, SectionAnswerer
@@ -66,7 +67,7 @@ def answer(
     new_slot: Callable[[], SlotIds],
     *,
     refused: Collection[Mid] = (),
-    without_slots: Collection[Mid] = (),
+    slot_rule: SlotRule = SlotRule.ANY,
     msid: MsidOf = slot_msid,
 ) -> Negotiation:
     """Answer an offer. We are the DTLS server.
@@ -78,7 +79,7 @@ def answer(
         policy: Codecs.
         new_slot: Called once for each section in which the peer receives for the first time.
         refused: Sections in which the peer may not send.
-        without_slots: Sections in which the peer gets nothing, though it would receive.
+        slot_rule: In which sections the peer may ever get something.
         msid: Stream and track id for a section we send in.
 
     Raises:
@@ -98,7 +99,7 @@ def answer(
     allow_mixed = all(section.allow_mixed for section in usable if section.kind in MEDIA_KINDS)
 
     answerer = SectionAnswerer(
-        AnswerInput(agreed, local, policy, new_slot, refused, without_slots, msid),
+        AnswerInput(agreed, local, policy, new_slot, refused, slot_rule, msid),
         setup=DtlsRole.PASSIVE,
         allow_mixed=allow_mixed,
         # What an id means stays for the session (RFC 8285 section 6).

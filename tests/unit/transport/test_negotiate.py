@@ -14,7 +14,7 @@ from sfu.core.errors import PeerError
 from sfu.core.ids import Mid
 from sfu.transport.errors import NegotiationError, NoCommonCodecError, SdpError
 from sfu.transport.plan import DtlsRole, LayerSpec
-from sfu.transport.sdp.agreed import Agreed
+from sfu.transport.sdp.agreed import Agreed, SlotRule
 from sfu.transport.sdp.codecs import RTCP_CONFLICT, CodecPolicy
 from sfu.transport.sdp.grammar import MAX_SECTIONS, parse, write
 from sfu.transport.sdp.model import MediaDescription
@@ -292,13 +292,32 @@ class TestSections:
         assert bool(result.plan.receive) == (offered in ("sendrecv", "sendonly"))
         assert bool(result.plan.send) == (offered in ("sendrecv", "recvonly"))
 
-    def test_refused_and_without_slots(self) -> None:
+    def test_refused_sections_may_still_receive(self) -> None:
         slots = Slots()
         text = session(audio("0", direction="sendrecv"), video("1"))
-        result = negotiate(text, refused={Mid("0")}, without_slots={Mid("1")}, slots=slots)
-        assert [s.direction.value for s in read_sections(result.answer)] == ["sendonly", "inactive"]
-        assert slots.made == 1
+        result = negotiate(text, refused={Mid("0")}, slots=slots)
+        assert [s.direction.value for s in read_sections(result.answer)] == ["sendonly", "sendonly"]
+        assert slots.made == 2
         assert result.plan.receive == ()
+
+    @pytest.mark.parametrize(
+        ("rule", "answered"),
+        [
+            (SlotRule.ANY, ["sendrecv", "sendonly"]),
+            (SlotRule.RECEIVING, ["recvonly", "sendonly"]),
+            (SlotRule.NONE, ["recvonly", "inactive"]),
+        ],
+    )
+    def test_slot_rule(self, rule: SlotRule, answered: list[str]) -> None:
+        text = session(audio("0", direction="sendrecv"), video("1"))
+        result = negotiate(text, slot_rule=rule)
+        assert [s.direction.value for s in read_sections(result.answer)] == answered
+
+    def test_a_section_once_sent_in_gets_no_slot_later(self) -> None:
+        first = negotiate(session(audio("0", direction="sendrecv")), slot_rule=SlotRule.RECEIVING)
+        text = session(audio("0", direction="recvonly"))
+        later = negotiate(text, agreed=first.agreed, slot_rule=SlotRule.RECEIVING)
+        assert [s.direction.value for s in read_sections(later.answer)] == ["inactive"]
 
     def test_duplicate_mid(self) -> None:
         with pytest.raises(NegotiationError, match="same mid"):
