@@ -73,6 +73,11 @@ class Service:
         self._draining = False
         plane.subscribe_events(PlaneEvents(self._context).handle)
 
+    @property
+    def codecs(self) -> CodecPolicy:
+        """What may be published and received."""
+        return self._context.policy
+
     # Sessions.
 
     async def join(self, request: JoinRequest, sink: ParticipantSink) -> Session:

@@ -9,15 +9,18 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from starlette.websockets import WebSocket
+
 from sfu.core.errors import InvalidRequestError
 from sfu.core.ids import RoomName
 from sfu.participants.permissions import Grant
 from sfu.participants.requests import JoinRequest
 from sfu.telemetry import metrics as telemetry
-from signaling import auth
+from signaling import auth, signal
 from signaling.edge import Edge
 from signaling.http import admin, guards, problems
-from signaling.signal import SignalEndpoint
+from signaling.livekit import routes as livekit
+from signaling.turns import Fairness
 
 CORS_MAX_AGE_S = 86_400  # as long as browsers keep a preflight at most
 API_TEXT = "Rooms and participants of an Airside server. Every request needs a token with an admin grant."
@@ -27,13 +30,25 @@ def create_app(edge: Edge) -> ASGIApp:
     """The application that uvicorn serves."""
     authenticator = auth.Authenticator(edge.settings.keys, edge.settings.auth.leeway_s)
     http = _http_app(edge, authenticator)
-    signal = SignalEndpoint(edge, authenticator)
+    fairness = Fairness()
+    sockets: dict[str, ASGIApp] = {
+        signal.PATH: signal.SignalEndpoint(edge, authenticator, fairness),
+        **livekit.sockets(edge, authenticator, fairness),
+    }
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
         # WebSockets stay for hours: what stands in front of HTTP would cost each of them a dozen coroutines.
-        await (signal if scope["type"] == "websocket" else http)(scope, receive, send)
+        if scope["type"] == "websocket":
+            await sockets.get(scope["path"], _no_socket)(scope, receive, send)
+        else:
+            await http(scope, receive, send)
 
     return dispatch
+
+
+async def _no_socket(scope: Scope, receive: Receive, send: Send) -> None:
+    socket = WebSocket(scope, receive, send)
+    await socket.send_denial_response(problems.problem(404, "not_found", "no WebSocket here"))
 
 
 def _http_app(edge: Edge, authenticator: auth.Authenticator) -> ASGIApp:
@@ -47,6 +62,7 @@ def _http_app(edge: Edge, authenticator: auth.Authenticator) -> ASGIApp:
     problems.install(app)
     admin.install(app, admin.Backend(edge.service, authenticator, edge.clock))
     _signaling_routes(app, edge, authenticator)
+    livekit.install(app, edge, authenticator)
     _operator_routes(app, edge)
     if edge.dev:
         _token_route(app, edge)

@@ -7,7 +7,7 @@ The claims are checked here, so that time comes in as `now` and every refusal sa
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 import jwt
@@ -15,8 +15,8 @@ from jwt.algorithms import HMACAlgorithm
 
 from sfu.core.errors import InvalidRequestError, UnauthorizedError
 from sfu.core.ids import Identity
-from sfu.participants.info import ParticipantKind
-from sfu.participants.permissions import Grant
+from sfu.participants.info import ParticipantInfo, ParticipantKind
+from sfu.participants.permissions import GRANT_CLAIMS, Grant
 from sfu.participants.requests import RoomOptions
 
 MAX_TOKEN_BYTES = 64 * 1024  # metadata travels in it; as long as the longest request line we read
@@ -40,6 +40,9 @@ class Token:
     attributes: Mapping[str, str] = field(default_factory=dict)
     kind: ParticipantKind = ParticipantKind.STANDARD
     room_options: RoomOptions | None = None
+    kind_details: tuple[str, ...] = ()
+    claims: Mapping[str, object] = field(default_factory=dict)
+    """As they were signed."""
 
 
 class _Hs256(HMACAlgorithm):
@@ -125,7 +128,46 @@ class Authenticator:
             attributes=_attributes(claims),
             kind=_kind(claims),
             room_options=_room_options(claims),
+            kind_details=_texts(claims, "kindDetails"),
+            claims=claims,
         )
+
+    def renew(self, token: Token, info: ParticipantInfo, now: float, validity_s: float) -> str:
+        """A token for the same bearer as it is now: good for `validity_s`, or longer if the old one is.
+
+        What the old one says beyond name, metadata, attributes and permissions stays.
+        """
+        may = info.permissions
+        grant = replace(
+            token.grant,
+            can_publish=may.can_publish,
+            can_subscribe=may.can_subscribe,
+            can_publish_data=may.can_publish_data,
+            can_publish_sources=may.can_publish_sources,
+            can_update_own_metadata=may.can_update_metadata,
+            can_subscribe_metrics=may.can_subscribe_metrics,
+            hidden=may.hidden,
+            recorder=may.recorder,
+            agent=may.agent,
+        )
+        video = token.claims.get("video")
+        known = video if isinstance(video, dict) else {}
+        others = {key: value for key, value in known.items() if key not in GRANT_CLAIMS}
+        claims = {
+            **token.claims,
+            "sub": info.identity,
+            "nbf": int(now),
+            "exp": int(max(now + validity_s, token.expires_at)),
+            "name": info.name,
+            "metadata": info.metadata,
+            "attributes": dict(info.attributes),
+            "video": others | grant.to_claims(),
+        }
+        return self._sign(token.api_key, claims)
+
+    def _sign(self, api_key: str, claims: Mapping[str, object]) -> str:
+        payload = json.dumps(claims, separators=(",", ":")).encode()
+        return self._signer.encode(payload, self._keys[api_key].encode(), algorithm=ALGORITHM)
 
 
 def create_token(
@@ -215,6 +257,15 @@ def _text(claims: Mapping[str, object], name: str) -> str:
     return value
 
 
+def _texts(claims: Mapping[str, object], name: str) -> tuple[str, ...]:
+    value = claims.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        _refuse(f"the token's claim {name} must be a list")
+    return tuple(_text({name: item}, name) for item in value)
+
+
 def _attributes(claims: Mapping[str, object]) -> dict[str, str]:
     value = claims.get("attributes")
     if value is None:
@@ -245,4 +296,5 @@ def _room_options(claims: Mapping[str, object]) -> RoomOptions | None:
         empty_timeout_s=_seconds(config, "emptyTimeout") or None,
         departure_timeout_s=_seconds(config, "departureTimeout") or None,
         max_participants=int(most) if most and most > 0 else None,
+        sync_streams=config.get("syncStreams") is True,
     )

@@ -117,7 +117,7 @@ class Connection(Outgoing):
     async def run(self, dialect: Dialect) -> None:
         """Serve until the end. Returns when the WebSocket is closed or lost."""
         loop = asyncio.get_running_loop()
-        self._writer = loop.create_task(self._write_all())
+        self._writer = loop.create_task(self._write_all(dialect.binary))
         reader = loop.create_task(self._read_all(dialect))
         try:
             await asyncio.wait((reader, self._writer), return_when=asyncio.FIRST_COMPLETED)
@@ -177,9 +177,10 @@ class Connection(Outgoing):
             if message["type"] == "websocket.disconnect":
                 self.close_code = message.get("code", 1005)
                 return
-            text = message.get("text")
-            if text is None:
-                self.close(CloseCode.BINARY, "binary frames are not part of this protocol")
+            frame = message.get("bytes" if dialect.binary else "text")
+            if frame is None:
+                kind = "text" if dialect.binary else "binary"
+                self.close(CloseCode.BINARY, f"{kind} frames are not part of this protocol")
                 return
             if not bucket.take(clock()):
                 reason = f"more than {self._limits.requests_per_s:g} requests a second"
@@ -187,15 +188,16 @@ class Connection(Outgoing):
                 self.close(CloseCode.RATE_LIMITED, reason)
                 return
             await self._fairness.reads.take()
-            await dialect.handle_frame(text)
+            await dialect.handle_frame(frame)
             deadline_s = None
 
-    async def _write_all(self) -> None:
+    async def _write_all(self, binary: bool) -> None:
         try:
             while True:
                 while (frame := self._outbox.pop()) is not None:
                     await self._fairness.writes.take()
-                    await self._socket.send({"type": "websocket.send", "text": frame.decode("utf-8")})
+                    body = {"bytes": frame} if binary else {"text": frame.decode("utf-8")}
+                    await self._socket.send({"type": "websocket.send", **body})
                 if self._closing is not None:
                     break
                 self._wake.clear()

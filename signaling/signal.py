@@ -17,13 +17,13 @@ PATH = "/signal"
 
 
 class SignalEndpoint:
-    """An ASGI application for WebSockets alone."""
+    """An ASGI application for WebSockets of this path."""
 
-    def __init__(self, edge: Edge, authenticator: Authenticator) -> None:
+    def __init__(self, edge: Edge, authenticator: Authenticator, fairness: Fairness) -> None:
         self._edge = edge
         self._authenticator = authenticator
         self._limits = ConnectionLimits.from_settings(edge.settings)
-        self._fairness = Fairness()
+        self._fairness = fairness
         self._context = NativeContext(
             service=edge.service,
             clock=edge.clock,
@@ -36,9 +36,6 @@ class SignalEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As ASGI."""
         socket = WebSocket(scope, receive, send)
-        if scope["path"] != PATH:
-            await socket.send_denial_response(problems.problem(404, "not_found", "no WebSocket here"))
-            return
         if not self._edge.health.ready:
             await socket.send_denial_response(problems.answer(DrainingError()))
             return

@@ -188,6 +188,10 @@ _CHOICE_CLAIMS = {
 }
 """Absent differs from false in these."""
 _SOURCES_CLAIM = "canPublishSources"
+GRANT_CLAIMS = frozenset(
+    {*_TEXT_CLAIMS.values(), *_FLAG_CLAIMS.values(), *_CHOICE_CLAIMS.values(), _SOURCES_CLAIM}
+)
+"""Names in the `video` claim that `Grant` reads and writes."""
 
 
 def sources_from_names(names: Iterable[str]) -> frozenset[TrackSource] | None:

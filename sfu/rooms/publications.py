@@ -10,6 +10,7 @@ from sfu.participants.participant import Participant
 from sfu.participants.publishing import Publication
 from sfu.participants.sink import TrackMutedByServer, TrackUnpublishedByServer
 from sfu.rooms.room import Room
+from sfu.tracks.hints import AudioFeature
 from sfu.tracks.track import Track, TrackInfo
 
 
@@ -35,6 +36,26 @@ def mute_by_server(room: Room, owner: Participant, sid: TrackSid, muted: bool) -
     if _set_muted(room, owner, track, muted):
         room.broadcast.tell(owner, TrackMutedByServer(sid, muted))
     return track.info
+
+
+def describe(
+    room: Room,
+    owner: Participant,
+    sid: TrackSid,
+    audio_features: tuple[AudioFeature, ...] | None,
+    size_px: tuple[int, int] | None,
+) -> None:
+    """Its owner says anew how a track is captured. Raises TrackNotFoundError."""
+    track = owner.track(sid)
+    info = track.info
+    if audio_features is not None:
+        info = replace(info, hints=replace(info.hints, audio_features=audio_features))
+    if size_px is not None:
+        top = replace(info.layers[-1], width_px=size_px[0], height_px=size_px[1])
+        info = replace(info, layers=(*info.layers[:-1], top))
+    if info != track.info:
+        track.info = info
+        room.changed(owner)
 
 
 def unpublish_own(room: Room, owner: Participant, sid: TrackSid) -> None:

@@ -75,6 +75,8 @@ class Room:
         self.expiry: Timer | None = None
         """Runs while nobody is here. Kept by the registry."""
         self.closed = False
+        self._selective: dict[ParticipantSid, Participant] = {}
+        """Members whose tracks are not for everyone."""
         self._occupied = False
         """Somebody is here on his own account."""
         self._speakers = SpeakerBoard()

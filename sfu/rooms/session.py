@@ -10,10 +10,11 @@ from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
 from sfu.participants.audience import Audience
 from sfu.participants.participant import Participant
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
-from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, PublishedTrack, Reconnect
+from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Reconnect
 from sfu.participants.validation import check_data, check_wish
 from sfu.rooms import administration, data, downlinks, offers, publications
 from sfu.rooms.room import Room
+from sfu.tracks.hints import AudioFeature
 from sfu.tracks.subscription import DEFAULT_WISH, SubscriptionWish
 from sfu.tracks.track import Track, TrackInfo
 
@@ -158,9 +159,30 @@ class Session:
         member.subscriber.demand.auto = auto
         self._room.planner.mark(member)
 
-    def published(self) -> tuple[PublishedTrack, ...]:
-        """Own tracks."""
-        return self._require().published()
+    def track_sids(self) -> frozenset[TrackSid]:
+        """Own tracks, those included whose section is yet to come."""
+        member = self._require()
+        declared = (request.sid for request in member.declared.values() if request.sid is not None)
+        return frozenset((*declared, *(track.sid for track in member.tracks)))
+
+    def describe_track(
+        self,
+        track: TrackSid,
+        *,
+        audio_features: tuple[AudioFeature, ...] | None = None,
+        size_px: tuple[int, int] | None = None,
+    ) -> None:
+        """Say anew how an own track is captured; None leaves things as they are."""
+        publications.describe(self._room, self._require(), track, audio_features, size_px)
+
+    def track(self, sid: TrackSid) -> TrackInfo | None:
+        """Somebody's track; None if it is not published, or no longer."""
+        found = self._room.catalog.get(sid)
+        return found.info if found is not None else None
+
+    def wants(self, sid: TrackSid) -> bool:
+        """Whether a track is wanted, by name or because everything is."""
+        return self._require().subscriber.demand.wish(self._foreign(sid)) is not None
 
     def unsubscribe(self, track: TrackSid) -> None:
         """Decline a track, also one that auto-subscription would bring."""
@@ -168,6 +190,12 @@ class Session:
         self._foreign(track)
         member.subscriber.demand.decline(track)
         self._room.planner.mark(member)
+
+    def forget(self, track: TrackSid) -> None:
+        """Expect a track no longer that has not come, and do not bring it when it does."""
+        member = self._require()
+        if member.subscriber.demand.size < self._room.context.settings.limits.expected_tracks:
+            member.subscriber.demand.decline(track)
 
     def update_subscription(self, track: TrackSid, wish: SubscriptionWish) -> None:
         """Change what is wanted of a subscribed track, as a whole."""

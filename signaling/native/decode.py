@@ -39,7 +39,7 @@ def explain(error: ValidationError) -> tuple[str, str]:
     return "bad_message", text[:MAX_EXPLANATION_CHARS]
 
 
-def find_request_id(frame: str) -> int | None:
+def find_request_id(frame: str | bytes) -> int | None:
     """The `request_id` of a frame that is no message, if it has a good one."""
     try:
         return _NUMBERED.validate_json(frame).request_id

@@ -66,6 +66,8 @@ class NativeContext:
 class NativeDialect(Dialect, sink.ParticipantSink):
     """From an accepted WebSocket with a good token to its end. Owns no socket and no task."""
 
+    binary = False
+
     def __init__(
         self, context: NativeContext, token: Token, outgoing: Outgoing, address: str = "", auth_s: float = 0.0
     ) -> None:
@@ -83,7 +85,7 @@ class NativeDialect(Dialect, sink.ParticipantSink):
 
     # Dialect
 
-    async def handle_frame(self, frame: str) -> None:
+    async def handle_frame(self, frame: str | bytes) -> None:
         """As `Dialect.handle_frame`."""
         try:
             message = messages.CLIENT_MESSAGE.validate_json(frame)

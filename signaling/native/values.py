@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 MAX_SDP_BYTES = 256 * 1024  # a browser's offer with 200 sections is about 150 kB
 MAX_SECTIONS = 200  # media sections in one description; bounds every list that names one entry per section
 MAX_NAME_CHARS = 256  # identity, room name, display name, track name
-MAX_METADATA_CHARS = 64 * 1024  # LiveKit's limit for metadata
+MAX_METADATA_CHARS = 512 * 1024  # LiveKit's limit for metadata
 MAX_ATTRIBUTES = 64  # keys per participant; bounds what one join makes everyone else read
 MAX_ATTRIBUTE_CHARS = 8 * 1024  # one value
 MAX_TOPIC_CHARS = 256  # the envelope on data channels has one byte for it

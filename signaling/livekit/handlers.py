@@ -1,0 +1,247 @@
+"""What a joined client may ask for: one method for each request of the wire."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from livekit.protocol import rtc
+
+from sfu.core.errors import AirsideError, PeerError, TrackNotFoundError
+from sfu.core.ids import TrackSid
+from sfu.participants import sink
+from sfu.service import Session
+from sfu.tracks.subscription import SubscriptionWish
+from sfu.transport.errors import NegotiationError, SdpError
+from signaling.closing import CloseCode
+from signaling.livekit import enums, requests, responses
+from signaling.livekit.context import LiveKitContext
+from signaling.livekit.parameters import Parameters
+
+NOT_FOUND_AFTER_S = 10.0
+"""A wanted track may be published a little later; then its client is told that it is not there."""
+
+Send = Callable[[rtc.SignalResponse], None]
+Later = Callable[[float, Callable[[], None]], None]
+
+
+class Handlers:
+    """Methods raise what the domain raises; `refuse` says it to the client."""
+
+    def __init__(
+        self,
+        session: Session,
+        context: LiveKitContext,
+        parameters: Parameters,
+        *,
+        send: Send,
+        close: Callable[[int, str], None],
+        later: Later,
+    ) -> None:
+        self._session = session
+        self._context = context
+        self._parameters = parameters
+        self._send = send
+        self._close = close
+        self._later = later
+
+    # Negotiation
+
+    def offer(self, message: rtc.SessionDescription) -> None:
+        """The client's offer; the answer has its number."""
+        result = self._session.offer(message.sdp)
+        self._send(responses.answer(result.answer_sdp, message.id, result.bound))
+
+    def answer(self, message: rtc.SessionDescription) -> None:
+        """Its answer to an offer of ours. One to an older offer is passed over."""
+        self._session.answer(message.sdp, message.id)
+
+    def trickle(self, message: rtc.TrickleRequest) -> None:
+        """A candidate: addresses are learnt from connectivity checks."""
+        if not message.final:
+            self._session.trickle(message.candidateInit)
+
+    # Own tracks
+
+    def add_track(self, message: rtc.AddTrackRequest) -> None:
+        """Declare a track whose section comes with an offer."""
+        if message.sid:
+            # A second codec for a track that has one.
+            raise TrackNotFoundError(TrackSid(message.sid), "published with a backup codec")
+        info = self._session.declare(requests.track_request(message))
+        self._send(responses.track_published(message.cid, info))
+
+    def mute(self, message: rtc.MuteTrackRequest) -> None:
+        """Mute an own track."""
+        self._session.mute(TrackSid(message.sid), message.muted)
+
+    def update_audio_track(self, message: rtc.UpdateLocalAudioTrack) -> None:
+        """How sound is captured has changed."""
+        features = tuple(
+            enums.AUDIO_FEATURES[item] for item in message.features if item in enums.AUDIO_FEATURES
+        )
+        self._session.describe_track(TrackSid(message.track_sid), audio_features=features)
+
+    def update_video_track(self, message: rtc.UpdateLocalVideoTrack) -> None:
+        """The picture has another size."""
+        size = min(message.width, requests.MAX_PIXELS), min(message.height, requests.MAX_PIXELS)
+        self._session.describe_track(TrackSid(message.track_sid), size_px=size)
+
+    def subscription_permission(self, message: rtc.SubscriptionPermission) -> None:
+        """Who may have own tracks."""
+        self._session.set_audience(requests.audience(message))
+
+    # Others' tracks
+
+    def subscription(self, message: rtc.UpdateSubscription) -> None:
+        """Subscribe to tracks, or decline them."""
+        for sid in requests.subscribed_tracks(message):
+            if message.subscribe:
+                self._subscribe(sid)
+            else:
+                self._unsubscribe(sid)
+
+    def _subscribe(self, sid: TrackSid) -> None:
+        # A new wish: what was switched off before must not stay off for ever.
+        wish = requests.initial_wish(adaptive=self._parameters.adaptive_stream)
+        if not self._session.expect(sid, wish):
+            self._later(NOT_FOUND_AFTER_S, lambda: self._check_found(sid))
+
+    def _check_found(self, sid: TrackSid) -> None:
+        if self._session.alive and self._session.track(sid) is None:
+            self._send(responses.subscription_failed(sid, codec=False))
+
+    def _unsubscribe(self, sid: TrackSid) -> None:
+        try:
+            self._session.unsubscribe(sid)
+        except TrackNotFoundError:
+            self._session.forget(sid)
+
+    def track_setting(self, message: rtc.UpdateTrackSettings) -> None:
+        """Size, rate or pause of subscribed tracks, in place of what was said before."""
+        for sid in dict.fromkeys(TrackSid(sid) for sid in message.track_sids):
+            track = self._session.track(sid)
+            if track is None:
+                continue
+            self._update(sid, requests.track_wish(message, track))
+
+    def _update(self, sid: TrackSid, wish: SubscriptionWish) -> None:
+        try:
+            self._session.update_subscription(sid, wish)
+        except PeerError:
+            # Unsubscribed meanwhile, or no longer allowed: nothing to set.
+            return
+
+    # The participant
+
+    def update_metadata(self, message: rtc.UpdateParticipantMetadata) -> None:
+        """Change own name, metadata or attributes."""
+        change = requests.participant_update(message.name, message.metadata, dict(message.attributes))
+        self._session.update_metadata(change)
+        done = rtc.RequestResponse(request_id=message.request_id, update_metadata=message)
+        self._send(rtc.SignalResponse(request_response=done))
+
+    def ping(self, message: int) -> None:  # noqa: ARG002
+        """The older of two pings."""
+        self._send(rtc.SignalResponse(pong=self._now_ms()))
+
+    def ping_req(self, message: rtc.Ping) -> None:
+        """The newer one, with times."""
+        pong = rtc.Pong(last_ping_timestamp=message.timestamp, timestamp=self._now_ms())
+        self._send(rtc.SignalResponse(pong_resp=pong))
+
+    def leave(self, message: rtc.LeaveRequest) -> None:  # noqa: ARG002
+        """The client goes."""
+        self._session.leave()
+        self._close(CloseCode.DONE, "left")
+
+    def sync_state(self, message: rtc.SyncState) -> None:
+        """What a client that came back believes to be true."""
+        known = self._session.track_sids()
+        if any(TrackSid(item.track.sid) not in known for item in message.publish_tracks):
+            self.rejoin("a track is published there and not here")
+            return
+        for sid in (TrackSid(sid) for sid in message.track_sids_disabled):
+            if self._session.track(sid) is not None:
+                self._update(sid, SubscriptionWish(paused=True))
+        for sid in requests.subscribed_tracks(message.subscription):
+            track = self._session.track(sid)
+            if track is not None and self._session.wants(sid) != message.subscription.subscribe:
+                if message.subscription.subscribe:
+                    self._subscribe(sid)
+                else:
+                    self._unsubscribe(sid)
+
+    def rejoin(self, text: str) -> None:
+        """The two sides do not agree any more: begin anew."""
+        self._session.leave(sink.LeaveCode.NEGOTIATION_FAILED)
+        self._send(responses.leave(sink.LeaveCode.NEGOTIATION_FAILED, sink.Reconnect.REJOIN))
+        self._close(CloseCode.DONE, text)
+
+    # Data tracks are not forwarded.
+
+    def publish_data_track_request(self, message: rtc.PublishDataTrackRequest) -> None:
+        """Refused."""
+        self._refuse_data_track(publish_data_track=message)
+
+    def unpublish_data_track_request(self, message: rtc.UnpublishDataTrackRequest) -> None:
+        """Refused."""
+        self._refuse_data_track(unpublish_data_track=message)
+
+    def _refuse_data_track(self, **echo: Any) -> None:
+        refusal = rtc.RequestResponse(
+            reason=rtc.RequestResponse.Reason.NOT_ALLOWED,
+            message="this server forwards no data tracks",
+            **echo,
+        )
+        self._send(rtc.SignalResponse(request_response=refusal))
+
+    # Tests of clients
+
+    def simulate(self, message: rtc.SimulateScenario) -> None:
+        """Do what a client wants to be tested with; scenarios that need other servers are passed over."""
+        match message.WhichOneof("scenario"):
+            case "node_failure" | "migration":
+                self._close(CloseCode.DONE, "as the scenario wants it")
+            case "server_leave":
+                self._session.leave(sink.LeaveCode.SERVER_SHUTDOWN)
+                self._send(responses.leave(sink.LeaveCode.SERVER_SHUTDOWN, sink.Reconnect.NO))
+                self._close(CloseCode.DONE, "as the scenario wants it")
+            case "switch_candidate_protocol":
+                self._send(responses.leave(sink.LeaveCode.INTERNAL, sink.Reconnect.RESUME))
+                self._close(CloseCode.DONE, "as the scenario wants it")
+            case "disconnect_signal_on_resume":
+                self._context.cut_resumes[self._session.sid] = False
+            case "disconnect_signal_on_resume_no_messages":
+                self._context.cut_resumes[self._session.sid] = True
+            case "leave_request_full_reconnect":
+                self._send(responses.leave(sink.LeaveCode.INTERNAL, sink.Reconnect.REJOIN))
+            case _:
+                return
+
+    # Refusals
+
+    def refuse(self, kind: str, message: Any, error: AirsideError) -> None:
+        """Say why a request was not done, where the wire has words for it."""
+        if isinstance(error, SdpError | NegotiationError) or kind in ("offer", "answer"):
+            self.rejoin(error.text)
+        elif kind in _ECHOED:
+            refusal = rtc.RequestResponse(
+                request_id=getattr(message, "request_id", 0),
+                reason=responses.reason_of(error),
+                message=error.text,
+                **{kind: message},
+            )
+            self._send(rtc.SignalResponse(request_response=refusal))
+
+    def _now_ms(self) -> int:
+        return int(self._context.clock.wall() * 1000)
+
+
+_ECHOED = frozenset({"add_track", "mute", "update_metadata", "update_audio_track", "update_video_track"})
+"""Requests whose refusal repeats them."""
+
+HANDLERS: Mapping[str, Callable[[Handlers, Any], None]] = {
+    name: getattr(Handlers, name)
+    for name in rtc.SignalRequest.DESCRIPTOR.fields_by_name
+    if hasattr(Handlers, name)
+}
+"""By field of `SignalRequest`."""
