@@ -8,7 +8,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
-
 from starlette.websockets import WebSocket
 
 from sfu.core.errors import InvalidRequestError

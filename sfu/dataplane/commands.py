@@ -371,6 +371,8 @@ class SendData:
     payload: bytes
     sender: str
     """Identity shown as the sender; empty for the server."""
+    packet: DataDialect | None = None
+    """The payload is a whole message of this dialect, for its clients alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ PING_TIMEOUT_S = 15  # of silence, and a client resumes
 
 
 class LiveKitDialect(Dialect, sink.ParticipantSink):
-    """From a checked request to the end of its WebSocket. Begin with `enter`, before the upgrade is accepted."""
+    """From a checked request to the end of its WebSocket. Begin with `enter`, before the upgrade."""
 
     binary = True
 

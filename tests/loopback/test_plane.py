@@ -253,7 +253,14 @@ class TestBorder:
             commands.Unsubscribe(SlotId(1)),
             commands.RequestKeyframe(TrackId(1), 0),
             commands.SetMember(
-                RoomId(1), ParticipantId(1), Identity("a"), TransportId(1), DataDialect.NATIVE, True, False
+                RoomId(1),
+                ParticipantId(1),
+                Identity("a"),
+                TransportId(1),
+                DataDialect.NATIVE,
+                can_publish=True,
+                hidden=False,
+                sid=ParticipantSid("PA_a"),
             ),
             commands.RemoveMember(RoomId(1), ParticipantId(1)),
             commands.SendData(RoomId(1), (ParticipantId(1),), True, "t", b"payload", ""),

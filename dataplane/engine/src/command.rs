@@ -173,6 +173,9 @@ pub struct SetRemote {
     pub remb: bool,
     /// An SCTP association was agreed.
     pub data: bool,
+    /// We open the data channels, labelled as the member's dialect wants them. Server role only: a
+    /// client always does.
+    pub opens_channels: bool,
 }
 
 /// Audio or video.
@@ -334,6 +337,8 @@ pub struct Wish {
 pub enum DataDialect {
     /// `envelope::native`.
     Native,
+    /// `envelope::livekit`.
+    LiveKit,
 }
 
 /// See [`Command::SetMember`].
@@ -345,16 +350,24 @@ pub struct Member {
     pub participant: ParticipantId,
     /// How others address it.
     pub identity: String,
-    /// Carries its messages, if it has agreed to data.
+    /// Its public id, for dialects that show it beside the identity.
+    pub sid: String,
+    /// Carries messages to it, and from it unless there is an uplink.
     pub transport: TransportId,
     /// The worker that owns `transport`.
     pub worker: WorkerId,
+    /// Brings its messages.
+    pub uplink: Option<TransportId>,
     /// Its wire format.
     pub dialect: DataDialect,
     /// It may send to others.
     pub can_publish: bool,
     /// Others do not see it: it receives, but its own messages name no visible sender.
     pub hidden: bool,
+    /// It may speak for others, and say what they said.
+    pub agent: bool,
+    /// It is given its peers' figures.
+    pub metrics: bool,
 }
 
 /// See [`Command::SendData`].
@@ -372,4 +385,6 @@ pub struct SendData {
     pub payload: Arc<[u8]>,
     /// Shown as the sender; empty for the server.
     pub sender: String,
+    /// The payload is a whole message of this dialect, for its clients alone.
+    pub packet: Option<DataDialect>,
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::command::{DataDialect, Role, SendData};
 use crate::engine::Engine;
 use crate::envelope::routing::Target;
-use crate::envelope::{self, DataMessage, MAX_TOPIC_LEN};
+use crate::envelope::{self, Content, DataMessage, MAX_TOPIC_LEN, Original};
 use crate::error::DropReason;
 use crate::event::{CloseReason, Event};
 use crate::ids::{TransportId, WorkerId};
@@ -38,8 +38,9 @@ impl Engine {
             self.out.drops.count(DropReason::SctpRejected);
             return;
         }
-        let role = transport.role;
-        let channels = transport.channels.get_or_insert_with(|| Box::new(Channels::new(role, now)));
+        let (role, opens) = (transport.role, transport.opens_channels);
+        let channels =
+            transport.channels.get_or_insert_with(|| Box::new(Channels::new(role, opens, now)));
         let rejected = channels.rejected();
         channels.handle_packet(record, now);
         let rejected = channels.rejected() - rejected;
@@ -51,7 +52,7 @@ impl Engine {
     pub(crate) fn begin_channels(&mut self, key: usize, now: Instant) {
         let transport = &mut self.transports[key];
         if transport.data && transport.secure.is_verified() && transport.channels.is_none() {
-            transport.channels = Some(Box::new(Channels::new(transport.role, now)));
+            transport.channels = Some(Box::new(Channels::new(transport.role, false, now)));
             self.after_channels(key, now);
         }
     }
@@ -63,7 +64,7 @@ impl Engine {
             let Some(transport) = self.transports.get_mut(key) else { return };
             let Some(channels) = &mut transport.channels else { break };
             let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
-            match channels.poll_news(dialect) {
+            match channels.poll_news(dialect, now) {
                 None => break,
                 Some(ChannelNews::Ready) => {
                     self.out.events.push(Event::DataReady { transport: transport.id });
@@ -141,20 +142,21 @@ impl Engine {
             Ok(routed) if routed.to_server => {
                 self.out.events.push(Event::Data {
                     transport: sender,
-                    topic: message.topic.to_owned(),
-                    payload: message.payload.to_vec(),
+                    topic: server_topic(&message).to_owned(),
+                    payload: message.original.map_or(message.payload, |it| it.bytes).to_vec(),
                 });
                 Ok(())
             }
             Ok(routed) => {
-                let sender = routed.sender.to_owned();
+                let (sender, sender_sid) = (routed.sender.to_owned(), routed.sender_sid.to_owned());
                 let stamped = DataMessage {
                     sequence: routed.sequence,
                     sender: &sender,
-                    destinations: Vec::new(),
+                    sender_sid: &sender_sid,
+                    author: author(&message, routed.agent, &sender),
                     ..message
                 };
-                self.deliver(&stamped, &targets, now)
+                self.deliver(stamped, &targets, now)
             }
         };
         self.data_targets = targets;
@@ -170,33 +172,47 @@ impl Engine {
         self.members.route_from_server(data.room, &data.destinations, self.worker, &mut targets);
         let message = DataMessage {
             reliable: data.reliable,
-            sequence: 0,
             sender: &data.sender,
-            destinations: Vec::new(),
             topic: &data.topic,
-            payload: &data.payload,
+            payload: if data.packet.is_some() { &[] } else { &data.payload },
+            original: data.packet.map(|dialect| Original {
+                dialect,
+                bytes: &data.payload,
+                content: Content::Other,
+                nonce: &[],
+            }),
+            ..DataMessage::default()
         };
-        if let Err(reason) = self.deliver(&message, &targets, now) {
+        targets.retain(|target| message.is_for(target.dialect));
+        if let Err(reason) = self.deliver(message, &targets, now) {
             self.out.drops.count(reason);
         }
         self.data_targets = targets;
     }
 
-    /// Writes the message once per dialect and hands it to each worker once.
+    /// Writes the message once per dialect and hands it to each worker once. One dialect that cannot
+    /// hold it does not keep it from the others.
     fn deliver(
         &mut self,
-        message: &DataMessage<'_>,
+        mut message: DataMessage<'_>,
         targets: &[Target],
         now: Instant,
     ) -> Result<(), DropReason> {
-        const DIALECTS: [DataDialect; 1] = [DataDialect::Native];
-        for dialect in DIALECTS {
+        let mut outcome = Ok(());
+        for dialect in [DataDialect::LiveKit, DataDialect::Native] {
             let of_dialect = || targets.iter().filter(|target| target.dialect == dialect);
             if of_dialect().next().is_none() {
                 continue;
             }
+            if dialect == DataDialect::Native {
+                // Native receivers are not told who else got it.
+                message.destinations.clear();
+            }
             let mut bytes = Vec::new();
-            envelope::encode(dialect, message, &mut bytes).map_err(|_| DropReason::DataTooBig)?;
+            if envelope::encode(dialect, &message, &mut bytes).is_err() {
+                outcome = Err(DropReason::DataTooBig);
+                continue;
+            }
             let bytes = Bytes::from(bytes);
             for worker in (0..self.worker_count).map(WorkerId) {
                 let transports: Arc<[TransportId]> = of_dialect()
@@ -215,7 +231,7 @@ impl Engine {
                 }
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Queues one message for transports of this worker. A slow reader loses lossy messages; one
@@ -238,4 +254,19 @@ impl Engine {
             self.contained(key, now, |engine| engine.after_channels(key, now));
         }
     }
+}
+
+/// What a message to the server is about: its topic, or the name by which the server was answered.
+fn server_topic<'a>(message: &DataMessage<'a>) -> &'a str {
+    if message.topic.is_empty() {
+        message.destinations.first().copied().unwrap_or_default()
+    } else {
+        message.topic
+    }
+}
+
+/// Whom an agent speaks for; nobody else may.
+fn author<'a>(message: &DataMessage<'a>, agent: bool, sender: &str) -> &'a str {
+    let spoken = message.original.is_some_and(|original| original.content == Content::Spoken);
+    if agent && spoken && message.author != sender { message.author } else { "" }
 }

@@ -76,6 +76,8 @@ pub(crate) struct Transport {
     pub(crate) remb: bool,
     /// Data channels were agreed on.
     pub(crate) data: bool,
+    /// The data channels are ours to open.
+    pub(crate) opens_channels: bool,
 
     /// Tracks it publishes, by key.
     pub(crate) tracks: Vec<usize>,
@@ -141,6 +143,7 @@ impl Transport {
             transport_cc: false,
             remb: false,
             data: false,
+            opens_channels: false,
             tracks: Vec::new(),
             bindings: Bindings::default(),
             publisher_clock: PublisherClock::default(),
@@ -173,6 +176,7 @@ impl Transport {
         self.transport_cc = remote.transport_cc;
         self.remb = remote.remb;
         self.data = remote.data;
+        self.opens_channels = remote.opens_channels;
     }
 
     /// Keys for media, from the verified handshake: we send by our half, the peer by its own.

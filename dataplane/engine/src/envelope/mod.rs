@@ -4,7 +4,9 @@
 //! [`routing::RoutingTable`], and is [`encode`]d once per dialect of its receivers, with the sender
 //! and the sequence number that the table gave it.
 
+pub mod livekit;
 pub mod native;
+mod protobuf;
 pub mod routing;
 
 use crate::command::DataDialect;
@@ -22,16 +24,63 @@ pub const RESERVED_TOPIC_PREFIX: &str = "airside/";
 pub struct DataMessage<'a> {
     /// Came over, or goes to, the channel on which nothing is lost.
     pub reliable: bool,
-    /// Counts the reliable messages of one sender, from 1; 0 on lossy ones and from clients.
+    /// Counts the reliable messages of one sender, from 1; 0 on lossy ones, and from clients that do
+    /// not count.
     pub sequence: u32,
-    /// Identity of the sender; empty from clients, and for the server itself.
+    /// Identity of the sender; empty from clients, for the server itself, and for somebody hidden.
     pub sender: &'a str,
-    /// Identities it is for; none means everyone else in the room. Empty towards clients.
+    /// Its public id; empty likewise.
+    pub sender_sid: &'a str,
+    /// Whom the sender speaks for, where its dialect has that and it may; else empty.
+    pub author: &'a str,
+    /// Identities it is for; none, here and below, means everyone else in the room.
     pub destinations: Vec<&'a str>,
+    /// Public ids it is for.
+    pub destination_sids: Vec<&'a str>,
     /// Application's name for the kind of message; may be empty.
     pub topic: &'a str,
     /// Opaque.
     pub payload: &'a [u8],
+    /// The whole message, from a dialect that says more than the fields here.
+    pub original: Option<Original<'a>>,
+}
+
+/// A message as its sender wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Original<'a> {
+    /// Only its clients can read all of it.
+    pub dialect: DataDialect,
+    /// All of it.
+    pub bytes: &'a [u8],
+    /// What it is about.
+    pub content: Content,
+    /// The same in every repetition of a message; empty: there are none.
+    pub nonce: &'a [u8],
+}
+
+/// What routing must know of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// Topic and payload: clients of every dialect can read it.
+    Plain,
+    /// Somebody's words, written or spoken: an agent may say them for another.
+    Spoken,
+    /// Speech as text: from agents only.
+    Transcription,
+    /// Figures about the sender: for those who may have them.
+    Metrics,
+    /// Between clients of one dialect.
+    Other,
+}
+
+impl DataMessage<'_> {
+    /// Clients of this dialect can read it.
+    #[must_use]
+    pub fn is_for(&self, dialect: DataDialect) -> bool {
+        self.original.is_none_or(|original| {
+            original.content == Content::Plain || original.dialect == dialect
+        })
+    }
 }
 
 /// Reads a message that arrived on a channel.
@@ -45,6 +94,7 @@ pub fn decode(
 ) -> Result<DataMessage<'_>, ParseError> {
     match dialect {
         DataDialect::Native => native::decode(reliable, bytes),
+        DataDialect::LiveKit => livekit::decode(reliable, bytes),
     }
 }
 
@@ -59,6 +109,7 @@ pub fn encode(
 ) -> Result<(), ParseError> {
     match dialect {
         DataDialect::Native => native::encode(message, out),
+        DataDialect::LiveKit => livekit::encode(message, out),
     }
 }
 
@@ -67,5 +118,15 @@ pub fn encode(
 pub fn channel_kind(dialect: DataDialect, label: &str) -> Option<bool> {
     match dialect {
         DataDialect::Native => native::channel_kind(label),
+        DataDialect::LiveKit => livekit::channel_kind(label),
+    }
+}
+
+/// Labels of the reliable and the lossy channel, for whoever opens them.
+#[must_use]
+pub fn labels(dialect: DataDialect) -> (&'static str, &'static str) {
+    match dialect {
+        DataDialect::Native => (native::RELIABLE_LABEL, native::LOSSY_LABEL),
+        DataDialect::LiveKit => (livekit::RELIABLE_LABEL, livekit::LOSSY_LABEL),
     }
 }

@@ -21,6 +21,7 @@
 //! client writes into sequence and sender is ignored. Sequence numbers rise by one per message of a
 //! sender, whoever it was for: one who is not among the destinations of each sees gaps.
 
+use crate::command::DataDialect;
 use crate::error::{Format, ParseError};
 
 use super::{DataMessage, MAX_IDENTITY_LEN, MAX_TOPIC_LEN};
@@ -64,6 +65,7 @@ pub fn decode(reliable: bool, bytes: &[u8]) -> Result<DataMessage<'_>, ParseErro
         destinations,
         topic,
         payload: rest,
+        ..DataMessage::default()
     })
 }
 
@@ -74,6 +76,9 @@ pub fn decode(reliable: bool, bytes: &[u8]) -> Result<DataMessage<'_>, ParseErro
 /// it was.
 pub fn encode(message: &DataMessage<'_>, out: &mut Vec<u8>) -> Result<(), ParseError> {
     const BAD_LENGTH: ParseError = ParseError::BadLength(Format::Envelope);
+    if !message.is_for(DataDialect::Native) {
+        return Err(ParseError::WrongKind(Format::Envelope));
+    }
     let count = u8::try_from(message.destinations.len()).map_err(|_| BAD_LENGTH)?;
     let mut identities = message.destinations.iter().chain([&message.sender]);
     if message.topic.len() > MAX_TOPIC_LEN || identities.any(|id| id.len() > MAX_IDENTITY_LEN) {
@@ -121,6 +126,7 @@ mod tests {
             destinations: vec!["bob", "\u{e9}ve"],
             topic: "chat",
             payload: b"hi",
+            ..DataMessage::default()
         }
     }
 
@@ -191,6 +197,7 @@ mod tests {
                 destinations: destinations.iter().map(String::as_str).collect(),
                 topic: &topic,
                 payload: &payload,
+                ..DataMessage::default()
             };
             let mut bytes = vec![];
             encode(&message, &mut bytes).unwrap();

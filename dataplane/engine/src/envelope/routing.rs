@@ -3,7 +3,8 @@
 //! Every worker has the table of all members, so that a message crosses to another worker at most
 //! once and is fanned out there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -12,7 +13,7 @@ use crate::command::{DataDialect, Member};
 use crate::error::DropReason;
 use crate::ids::{ParticipantId, RoomId, TransportId, WorkerId};
 
-use super::{DataMessage, RESERVED_TOPIC_PREFIX};
+use super::{Content, DataMessage, RESERVED_TOPIC_PREFIX};
 
 /// Messages per second that one client may send to the server: each costs Python's time.
 const SERVER_MESSAGES_PER_S: u32 = 50;
@@ -20,6 +21,8 @@ const SERVER_MESSAGES_PER_S: u32 = 50;
 const SERVER_INTERVAL: Duration = Duration::from_millis(1000 / SERVER_MESSAGES_PER_S as u64);
 /// How much may come at once: a second's worth.
 const SERVER_BURST: Duration = Duration::from_secs(1);
+/// Nonces remembered per room: repetitions come soon or never.
+const NONCES: usize = 256;
 
 /// One receiver of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,10 @@ pub struct Routed<'a> {
     pub room: RoomId,
     /// Identity to write into it; empty for a hidden sender.
     pub sender: &'a str,
+    /// Public id to write into it; empty likewise.
+    pub sender_sid: &'a str,
+    /// The sender may speak for others.
+    pub agent: bool,
     /// Number to write into it; 0 unless reliable.
     pub sequence: u32,
     /// For the control plane, and for nobody else.
@@ -63,11 +70,14 @@ pub enum Refused {
     /// More than 50 messages a second to the server.
     #[error("too many messages to the server")]
     RateLimited,
+    /// It came before.
+    #[error("message was repeated")]
+    Repeated,
 }
 
 impl Refused {
     /// How many reasons there are.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 
     /// Position in [`RoutingTable::refused`].
     #[must_use]
@@ -87,6 +97,7 @@ impl From<Refused> for DropReason {
 pub struct RoutingTable {
     rooms: FxHashMap<RoomId, Room>,
     by_transport: FxHashMap<TransportId, (RoomId, ParticipantId)>,
+    nonce_hasher: RandomState,
     refused: [u64; Refused::COUNT],
 }
 
@@ -95,12 +106,18 @@ struct Room {
     members: BTreeMap<ParticipantId, Entry>,
     /// Clients choose identities, hence the hasher with a secret.
     by_identity: HashMap<String, ParticipantId>,
+    by_sid: HashMap<String, ParticipantId>,
+    /// Hashes of the newest nonces, oldest first.
+    nonces: VecDeque<u64>,
 }
 
 #[derive(Debug)]
 struct Entry {
     member: Member,
+    /// Of the newest reliable message that we numbered.
     sequence: u32,
+    /// Of the newest reliable message that its sender numbered.
+    received: u32,
     /// When the next message to the server would be on time (a virtual schedule, GCRA).
     server_due: Option<Instant>,
 }
@@ -109,6 +126,17 @@ impl Entry {
     fn target(&self) -> Target {
         let Member { transport, worker, dialect, .. } = self.member;
         Target { transport, worker, dialect }
+    }
+
+    /// A client that numbers its messages repeats some after a break: each counts once.
+    fn check_order(&mut self, message: &DataMessage<'_>) -> Result<(), Refused> {
+        if message.original.is_some() && message.reliable && message.sequence > 0 {
+            if message.sequence <= self.received {
+                return Err(Refused::Repeated);
+            }
+            self.received = message.sequence;
+        }
+        Ok(())
     }
 
     fn may_ask_server(&mut self, now: Instant) -> bool {
@@ -126,16 +154,19 @@ impl RoutingTable {
     pub fn set_member(&mut self, member: Member) {
         let (room_id, participant) = (member.room, member.participant);
         let room = self.rooms.entry(room_id).or_default();
-        let (mut sequence, mut server_due) = (0, None);
+        let (mut sequence, mut received, mut server_due) = (0, 0, None);
         if let Some(old) = room.members.remove(&participant) {
-            (sequence, server_due) = (old.sequence, old.server_due);
-            room.forget_identity(&old.member);
-            self.forget_transport(&old.member);
+            (sequence, received, server_due) = (old.sequence, old.received, old.server_due);
+            room.forget_names(&old.member);
+            self.forget_transports(&old.member);
         }
-        self.by_transport.insert(member.transport, (room_id, participant));
+        for transport in transports(&member) {
+            self.by_transport.insert(transport, (room_id, participant));
+        }
         if let Some(room) = self.rooms.get_mut(&room_id) {
             room.by_identity.insert(member.identity.clone(), participant);
-            room.members.insert(participant, Entry { member, sequence, server_due });
+            room.by_sid.insert(member.sid.clone(), participant);
+            room.members.insert(participant, Entry { member, sequence, received, server_due });
         }
     }
 
@@ -143,11 +174,11 @@ impl RoutingTable {
     pub fn remove_member(&mut self, room_id: RoomId, participant: ParticipantId) {
         let Some(room) = self.rooms.get_mut(&room_id) else { return };
         let Some(old) = room.members.remove(&participant) else { return };
-        room.forget_identity(&old.member);
+        room.forget_names(&old.member);
         if room.members.is_empty() {
             self.rooms.remove(&room_id);
         }
-        self.forget_transport(&old.member);
+        self.forget_transports(&old.member);
     }
 
     /// The dialect of the member behind a transport.
@@ -214,8 +245,10 @@ impl RoutingTable {
         let (room_id, participant) = *self.by_transport.get(&sender).ok_or(Refused::NotAMember)?;
         let room = self.rooms.get_mut(&room_id).ok_or(Refused::NotAMember)?;
         let entry = room.members.get_mut(&participant).ok_or(Refused::NotAMember)?;
-        if message.topic.starts_with(RESERVED_TOPIC_PREFIX) {
-            if !message.destinations.is_empty() {
+        entry.check_order(message)?;
+        if for_server(message) {
+            if message.topic.starts_with(RESERVED_TOPIC_PREFIX) && !message.destinations.is_empty()
+            {
                 return Err(Refused::ReservedTopic);
             }
             if !entry.may_ask_server(now) {
@@ -223,21 +256,29 @@ impl RoutingTable {
             }
             return Ok((room_id, participant, true));
         }
-        if !entry.member.can_publish {
+        let content = message.original.map_or(Content::Plain, |original| original.content);
+        if !entry.member.can_publish || (content == Content::Transcription && !entry.member.agent) {
             return Err(Refused::NotAllowed);
         }
-        if message.destinations.is_empty() {
+        let nonce = message.original.map_or(&[][..], |original| original.nonce);
+        if !nonce.is_empty() && !room.note_nonce(self.nonce_hasher.hash_one(nonce)) {
+            return Err(Refused::Repeated);
+        }
+        let reads = |entry: &&Entry| {
+            message.is_for(entry.member.dialect)
+                && (content != Content::Metrics || entry.member.metrics)
+        };
+        if message.destinations.is_empty() && message.destination_sids.is_empty() {
             let others = room.members.iter().filter(|(id, _)| **id != participant);
-            targets.extend(others.map(|(_, entry)| entry.target()));
+            targets.extend(others.map(|(_, entry)| entry).filter(reads).map(Entry::target));
         } else {
-            let chosen: BTreeSet<ParticipantId> = message
-                .destinations
-                .iter()
-                .filter_map(|identity| room.by_identity.get(*identity))
-                .copied()
-                .filter(|id| *id != participant)
-                .collect();
-            targets.extend(chosen.iter().filter_map(|id| room.members.get(id)).map(Entry::target));
+            let by_identity =
+                message.destinations.iter().filter_map(|identity| room.by_identity.get(*identity));
+            let by_sid = message.destination_sids.iter().filter_map(|sid| room.by_sid.get(*sid));
+            let chosen: BTreeSet<ParticipantId> =
+                by_identity.chain(by_sid).copied().filter(|id| *id != participant).collect();
+            let chosen = chosen.iter().filter_map(|id| room.members.get(id));
+            targets.extend(chosen.filter(reads).map(Entry::target));
             if targets.is_empty() {
                 return Err(Refused::NoDestination);
             }
@@ -263,8 +304,10 @@ impl RoutingTable {
             entry.sequence = entry.sequence.checked_add(1).unwrap_or(1);
             sequence = entry.sequence;
         }
-        let sender = if entry.member.hidden { "" } else { entry.member.identity.as_str() };
-        Ok(Routed { room, sender, sequence, to_server })
+        let Member { hidden, identity, sid, agent, .. } = &entry.member;
+        let (sender, sender_sid) =
+            if *hidden { ("", "") } else { (identity.as_str(), sid.as_str()) };
+        Ok(Routed { room, sender, sender_sid, agent: *agent, sequence, to_server })
     }
 
     fn refuse(&mut self, refused: Refused) -> Refused {
@@ -272,25 +315,54 @@ impl RoutingTable {
         refused
     }
 
-    fn forget_transport(&mut self, member: &Member) {
+    fn forget_transports(&mut self, member: &Member) {
         let owner = (member.room, member.participant);
-        if self.by_transport.get(&member.transport) == Some(&owner) {
-            self.by_transport.remove(&member.transport);
+        for transport in transports(member) {
+            if self.by_transport.get(&transport) == Some(&owner) {
+                self.by_transport.remove(&transport);
+            }
         }
     }
 }
 
 impl Room {
     /// The identity may already be that of a newer session.
-    fn forget_identity(&mut self, member: &Member) {
+    fn forget_names(&mut self, member: &Member) {
         if self.by_identity.get(&member.identity) == Some(&member.participant) {
             self.by_identity.remove(&member.identity);
         }
+        if self.by_sid.get(&member.sid) == Some(&member.participant) {
+            self.by_sid.remove(&member.sid);
+        }
     }
+
+    /// Whether it is new.
+    fn note_nonce(&mut self, nonce: u64) -> bool {
+        if self.nonces.contains(&nonce) {
+            return false;
+        }
+        if self.nonces.len() == NONCES {
+            self.nonces.pop_front();
+        }
+        self.nonces.push_back(nonce);
+        true
+    }
+}
+
+/// The transports that a member's messages may come by.
+fn transports(member: &Member) -> impl Iterator<Item = TransportId> + use<> {
+    [Some(member.transport), member.uplink].into_iter().flatten()
+}
+
+/// By its topic, or because an answer to the server names it as the destination.
+fn for_server(message: &DataMessage<'_>) -> bool {
+    message.topic.starts_with(RESERVED_TOPIC_PREFIX)
+        || message.destinations.first().is_some_and(|to| to.starts_with(RESERVED_TOPIC_PREFIX))
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Original;
     use super::*;
 
     const ROOM: RoomId = RoomId(1);
@@ -300,11 +372,15 @@ mod tests {
             room: ROOM,
             participant: ParticipantId(id),
             identity: identity.to_owned(),
+            sid: format!("PA_{id}"),
             transport: TransportId(100 + id),
             worker: WorkerId((id % 2) as u8),
+            uplink: None,
             dialect: DataDialect::Native,
             can_publish: true,
             hidden: false,
+            agent: false,
+            metrics: false,
         }
     }
 
@@ -424,6 +500,70 @@ mod tests {
         assert_eq!(route(&mut table, 1, &to(&["bob"])), Ok(vec![2]));
         assert_eq!(table.dialect(TransportId(101)), Some(DataDialect::Native));
         assert_eq!(table.dialect(TransportId(999)), None);
+    }
+
+    fn packet(content: Content, sequence: u32, nonce: &'static [u8]) -> DataMessage<'static> {
+        let original = Original { dialect: DataDialect::LiveKit, bytes: &[], content, nonce };
+        DataMessage { reliable: true, sequence, original: Some(original), ..DataMessage::default() }
+    }
+
+    #[test]
+    fn what_one_dialect_can_read_goes_to_its_clients() {
+        let mut table = table();
+        for (id, identity) in [(1, "ada"), (3, "eve")] {
+            table.set_member(Member { dialect: DataDialect::LiveKit, ..member(id, identity) });
+        }
+        assert_eq!(route(&mut table, 1, &packet(Content::Plain, 0, b"")), Ok(vec![2, 3]));
+        assert_eq!(route(&mut table, 1, &packet(Content::Other, 0, b"")), Ok(vec![3]));
+        let to_native = DataMessage { destinations: vec!["bob"], ..packet(Content::Other, 0, b"") };
+        assert_eq!(route(&mut table, 1, &to_native), Err(Refused::NoDestination));
+        let by_sid =
+            DataMessage { destination_sids: vec!["PA_3"], ..packet(Content::Plain, 0, b"") };
+        assert_eq!(route(&mut table, 1, &by_sid), Ok(vec![3]));
+    }
+
+    #[test]
+    fn transcriptions_are_from_agents_and_figures_for_those_who_may_have_them() {
+        let mut table = table();
+        let all = [(1, "ada"), (2, "bob"), (3, "eve")];
+        for (id, identity) in all {
+            let livekit = Member { dialect: DataDialect::LiveKit, ..member(id, identity) };
+            table.set_member(Member { agent: id == 2, metrics: id == 3, ..livekit });
+        }
+        let words = packet(Content::Transcription, 0, b"");
+        assert_eq!(route(&mut table, 1, &words), Err(Refused::NotAllowed));
+        assert_eq!(route(&mut table, 2, &words), Ok(vec![1, 3]));
+        assert_eq!(route(&mut table, 1, &packet(Content::Metrics, 0, b"")), Ok(vec![3]));
+    }
+
+    #[test]
+    fn what_is_repeated_counts_once() {
+        let mut table = table();
+        assert!(route(&mut table, 1, &packet(Content::Plain, 1, b"")).is_ok());
+        assert!(route(&mut table, 1, &packet(Content::Plain, 3, b"")).is_ok());
+        for sequence in [1, 2, 3] {
+            let message = packet(Content::Plain, sequence, b"");
+            assert_eq!(route(&mut table, 1, &message), Err(Refused::Repeated));
+        }
+        assert!(route(&mut table, 2, &packet(Content::Plain, 1, b"")).is_ok(), "each for himself");
+        assert!(route(&mut table, 1, &packet(Content::Plain, 0, b"one")).is_ok());
+        let repeated = packet(Content::Plain, 0, b"one");
+        assert_eq!(route(&mut table, 2, &repeated), Err(Refused::Repeated));
+        assert_eq!(route(&mut table, 9, &repeated), Ok(vec![]), "rooms do not know each other");
+    }
+
+    #[test]
+    fn messages_come_by_the_uplink_and_answers_to_the_server_are_its_own() {
+        let mut table = table();
+        table.set_member(Member { uplink: Some(TransportId(177)), ..member(1, "ada") });
+        assert_eq!(route(&mut table, 77, &to(&["bob"])), Ok(vec![2]));
+        assert_eq!(route(&mut table, 2, &to(&["ada"])), Ok(vec![1]), "by the other one");
+        let answer =
+            DataMessage { destinations: vec!["airside/rpc"], ..packet(Content::Other, 0, b"") };
+        let routed = table.route(TransportId(177), &answer, Instant::now(), &mut vec![]);
+        assert!(routed.unwrap().to_server);
+        table.remove_member(ROOM, ParticipantId(1));
+        assert_eq!(route(&mut table, 77, &to(&["bob"])), Err(Refused::NotAMember));
     }
 
     #[test]

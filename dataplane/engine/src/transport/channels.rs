@@ -6,7 +6,7 @@ use airside_dtls::Role as DtlsRole;
 use bytes::Bytes;
 
 use crate::command::{DataDialect, Role};
-use crate::envelope::{self, native};
+use crate::envelope;
 use crate::error::DropReason;
 use crate::sctp::{ChannelConfig, SctpAssociation, SctpEvent, SendError};
 
@@ -30,24 +30,30 @@ pub(crate) struct Channels {
     reliable: Option<u16>,
     lossy: Option<u16>,
     ready: bool,
+    /// Both channels are ours to open once the association is up.
+    opens: bool,
 }
 
 impl Channels {
-    /// A client opens both channels itself.
-    pub(crate) fn new(role: Role, now: Instant) -> Self {
+    /// A client opens both channels itself, at once; a server where `opens` says so.
+    pub(crate) fn new(role: Role, opens: bool, now: Instant) -> Self {
         let mut channels = Self {
             sctp: SctpAssociation::new(dtls_role(role), now),
             reliable: None,
             lossy: None,
             ready: false,
+            opens,
         };
         if role == Role::Client {
-            let reliable = ChannelConfig::reliable(native::RELIABLE_LABEL);
-            let lossy = ChannelConfig::lossy(native::LOSSY_LABEL);
-            channels.reliable = channels.sctp.open_channel(reliable, now).ok();
-            channels.lossy = channels.sctp.open_channel(lossy, now).ok();
+            channels.open(DataDialect::Native, now);
         }
         channels
+    }
+
+    fn open(&mut self, dialect: DataDialect, now: Instant) {
+        let (reliable, lossy) = envelope::labels(dialect);
+        self.reliable = self.sctp.open_channel(ChannelConfig::reliable(reliable), now).ok();
+        self.lossy = self.sctp.open_channel(ChannelConfig::lossy(lossy), now).ok();
     }
 
     /// One record of DTLS data.
@@ -69,7 +75,7 @@ impl Channels {
     }
 
     /// The next piece of news; channels of other labels are nobody's business here.
-    pub(crate) fn poll_news(&mut self, dialect: DataDialect) -> Option<ChannelNews> {
+    pub(crate) fn poll_news(&mut self, dialect: DataDialect, now: Instant) -> Option<ChannelNews> {
         loop {
             match self.sctp.poll_event() {
                 None => {
@@ -77,7 +83,11 @@ impl Channels {
                     let news = open && !std::mem::replace(&mut self.ready, open);
                     return news.then_some(ChannelNews::Ready);
                 }
-                Some(SctpEvent::Up) => {}
+                Some(SctpEvent::Up) => {
+                    if self.opens {
+                        self.open(dialect, now);
+                    }
+                }
                 Some(SctpEvent::Lost) => return Some(ChannelNews::Lost),
                 Some(SctpEvent::Stalled) => return Some(ChannelNews::Stalled),
                 Some(SctpEvent::ChannelOpened { channel, config }) => {

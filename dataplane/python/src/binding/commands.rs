@@ -76,6 +76,11 @@ impl<'a, 'py> Fields<'a, 'py> {
         found.map(|(_, value)| *value).ok_or_else(|| self.unknown(name, &text))
     }
 
+    fn optional_one_of<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> PyResult<Option<T>> {
+        let given: Option<String> = self.get(name)?;
+        given.map(|_| self.one_of(name, choices)).transpose()
+    }
+
     fn unknown(&self, name: &str, value: &str) -> PyErr {
         PyValueError::new_err(format!("{}.{name}: {value:?} is unknown", self.class))
     }
@@ -210,6 +215,7 @@ fn set_remote(fields: &Fields<'_, '_>) -> PyResult<SetRemote> {
         transport_cc: fields.get("transport_cc")?,
         remb: fields.get("remb")?,
         data: fields.get("data")?,
+        opens_channels: fields.get("opens_channels")?,
     })
 }
 
@@ -325,6 +331,10 @@ fn wish(object: &Bound<'_, PyAny>) -> PyResult<Wish> {
     })
 }
 
+/// Names of the dialects, as in commands.py.
+const DIALECTS: &[(&str, DataDialect)] =
+    &[("native", DataDialect::Native), ("livekit", DataDialect::LiveKit)];
+
 fn member(fields: &Fields<'_, '_>) -> PyResult<Member> {
     Ok(Member {
         room: fields.room()?,
@@ -332,9 +342,13 @@ fn member(fields: &Fields<'_, '_>) -> PyResult<Member> {
         identity: fields.get("identity")?,
         transport: fields.transport()?,
         worker: WorkerId(fields.get("worker")?),
-        dialect: fields.one_of("dialect", &[("native", DataDialect::Native)])?,
+        dialect: fields.one_of("dialect", DIALECTS)?,
         can_publish: fields.get("can_publish")?,
         hidden: fields.get("hidden")?,
+        sid: fields.get("sid")?,
+        uplink: fields.get::<Option<u64>>("uplink")?.map(TransportId),
+        agent: fields.get("agent")?,
+        metrics: fields.get("metrics")?,
     })
 }
 
@@ -348,5 +362,6 @@ fn send_data(fields: &Fields<'_, '_>) -> PyResult<SendData> {
         topic: fields.get("topic")?,
         payload: Arc::from(payload),
         sender: fields.get("sender")?,
+        packet: fields.optional_one_of("packet", DIALECTS)?,
     })
 }

@@ -199,6 +199,7 @@ impl Sim {
             transport_cc: true,
             remb: false,
             data: true,
+            opens_channels: false,
         }
     }
 
@@ -208,11 +209,15 @@ impl Sim {
             room: ROOM,
             participant: ParticipantId(peer.transport.0),
             identity: identity.into(),
+            sid: format!("PA_{identity}"),
             transport: peer.transport,
             worker: WorkerId(peer.worker as u8),
+            uplink: None,
             dialect: DataDialect::Native,
             can_publish: true,
             hidden: false,
+            agent: false,
+            metrics: false,
         };
         self.command_all(&Command::SetMember(member));
     }
