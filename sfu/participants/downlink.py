@@ -26,6 +26,7 @@ from sfu.participants.connection import Connection, add_slot, remote_command, sl
 from sfu.participants.plane import PacketPlane
 from sfu.router.plan import Assignment
 from sfu.router.plan import Slot as RoutedSlot
+from sfu.transport.lifecycle import Signal
 from sfu.transport.sdp.agreed import APPLICATION, Slot
 from sfu.transport.sdp.catalog import offered_codecs
 from sfu.transport.sdp.codecs import CodecPolicy
@@ -105,6 +106,8 @@ class Downlink:
         offered = peer.offer(wanted)
         credentials = IceCredentials(peer.local.ufrag, peer.local.pwd)
         if not self.offer_id:
+            # Who has our credentials may check before he answers.
+            peer.lifecycle.handle(Signal.NEGOTIATED)
             commands.append(AddTransport(self.transport, self.connection.room, Role.SERVER, credentials))
         elif restart:
             commands.append(RestartIce(self.transport, credentials))

@@ -119,6 +119,8 @@ class ParticipantLeft:
     sid: ParticipantSid
     identity: Identity
     reason: LeaveCode
+    info: Shared[ParticipantInfo] | None = None
+    """As it was last seen."""
 
 
 @dataclass(frozen=True, slots=True)

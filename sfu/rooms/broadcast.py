@@ -74,7 +74,9 @@ class Broadcast:
         if participant.visible or participant.sid in self._announced:
             # Also if it was never announced: a snapshot may have shown it to somebody.
             self._announced.discard(participant.sid)
-            self._left[participant.sid] = ParticipantLeft(participant.sid, participant.identity, reason)
+            self._left[participant.sid] = ParticipantLeft(
+                participant.sid, participant.identity, reason, participant.info()
+            )
             self._schedule()
 
     def room_changed(self) -> None:

@@ -36,11 +36,11 @@ def refresh(room: Room, member: Participant, needed: SectionsNeeded | None = Non
     if downlink.offering:
         # Looked at again when it is answered.
         return
+    waited_for = renewal.unannounced(room, member)
+    if waited_for is not None and downlink.offer_id:
+        room.broadcast.after(member, waited_for, lambda: refresh(room, member))
+        return
     said = renewal.sayable(room, member)
-    for item in member.subscriber.applied.values():
-        if room.broadcast.is_pending(item.participant):
-            room.broadcast.after(member, item.participant, lambda: refresh(room, member))
-            break
     if not downlink.offer_id or downlink.grown or said != member.described:
         _send(room, member, downlink, said)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sfu.core.ids import Mid, TrackSid
+from sfu.core.ids import Mid, ParticipantSid, TrackSid
 from sfu.participants.participant import Participant
 from sfu.participants.sink import SectionsNeeded
 
@@ -57,6 +57,12 @@ def names(room: Room, member: Participant, said: Mapping[Mid, TrackSid]) -> dict
     return {mid: name(track.info, room.sync_streams) for mid, track in tracks.items() if track is not None}
 
 
+def unannounced(room: Room, member: Participant) -> ParticipantSid | None:
+    """A publisher it receives from, of whom something is yet to be told."""
+    publishers = (item.participant for item in member.subscriber.applied.values())
+    return next((sid for sid in publishers if room.broadcast.is_pending(sid)), None)
+
+
 def ask(room: Room, member: Participant, needed: SectionsNeeded | None) -> None:
     """Tell a client that offers on its one transport to do so again, if there is a reason."""
     if member.connection is None:
@@ -67,12 +73,4 @@ def ask(room: Room, member: Participant, needed: SectionsNeeded | None) -> None:
     if needed is None and (current == member.described or member.renewal_asked):
         return
     member.renewal_asked = True
-    waited_for = next(
-        (
-            item.participant
-            for item in member.subscriber.applied.values()
-            if room.broadcast.is_pending(item.participant)
-        ),
-        None,
-    )
-    room.broadcast.tell(member, needed or SectionsNeeded(0, 0), waited_for)
+    room.broadcast.tell(member, needed or SectionsNeeded(0, 0), unannounced(room, member))

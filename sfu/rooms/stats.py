@@ -19,8 +19,8 @@ def participant_stats(member: Participant, workers: Sequence[WorkerStats]) -> di
         for slot, item in member.subscriber.applied.items()
     }
     transports: dict[int, dict[str, str]] = {}
-    if member.connection is not None:
-        transports[member.connection.transport] = {}
+    if member.receiving is not None:
+        transports[member.receiving.transport] = {}
     return {
         "identity": member.identity,
         "sid": member.sid,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 from livekit.protocol import models
 
@@ -160,13 +161,14 @@ def participant_info(participant: ParticipantInfo) -> models.ParticipantInfo:
 
 
 def departed(left: ParticipantLeft) -> models.ParticipantInfo:
-    """Somebody who is gone."""
-    return models.ParticipantInfo(
-        sid=left.sid,
-        identity=left.identity,
-        state=models.ParticipantInfo.State.DISCONNECTED,
-        disconnect_reason=enums.DISCONNECT_REASONS[left.reason],
-    )
+    """Somebody who is gone, as he was: clients take what is missing for a change."""
+    if left.info is not None:
+        gone = participant_info(replace(left.info.value, tracks=()))
+    else:
+        gone = models.ParticipantInfo(sid=left.sid, identity=left.identity)
+    gone.state = models.ParticipantInfo.State.DISCONNECTED
+    gone.disconnect_reason = enums.DISCONNECT_REASONS[left.reason]
+    return gone
 
 
 def is_handover(left: ParticipantLeft, arrived: Iterable[str]) -> bool:

@@ -12,7 +12,18 @@ from collections.abc import AsyncIterator
 import pytest
 
 from sfu.core.codecs import Codec, MediaKind
-from sfu.core.ids import Identity, Mid, ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId
+from sfu.core.ids import (
+    Identity,
+    Mid,
+    ParticipantId,
+    ParticipantSid,
+    RoomId,
+    SlotId,
+    TapId,
+    TrackId,
+    TransportId,
+    WorkerId,
+)
 from sfu.dataplane import _native, commands
 from sfu.dataplane.commands import (
     AddTrack,

@@ -52,7 +52,8 @@ impl Engine {
     pub(crate) fn begin_channels(&mut self, key: usize, now: Instant) {
         let transport = &mut self.transports[key];
         if transport.data && transport.secure.is_verified() && transport.channels.is_none() {
-            transport.channels = Some(Box::new(Channels::new(transport.role, false, now)));
+            let opens = transport.opens_channels;
+            transport.channels = Some(Box::new(Channels::new(transport.role, opens, now)));
             self.after_channels(key, now);
         }
     }

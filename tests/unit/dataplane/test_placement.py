@@ -7,7 +7,17 @@ from itertools import count
 import pytest
 
 from sfu.core.codecs import Codec, MediaKind
-from sfu.core.ids import Identity, Mid, ParticipantId, RoomId, SlotId, TrackId, TransportId, WorkerId
+from sfu.core.ids import (
+    Identity,
+    Mid,
+    ParticipantId,
+    ParticipantSid,
+    RoomId,
+    SlotId,
+    TrackId,
+    TransportId,
+    WorkerId,
+)
 from sfu.dataplane.commands import (
     AddSlot,
     AddTarget,
@@ -234,7 +244,16 @@ class TestEndOfATransport:
 class TestEveryWorker:
     def test_hears_of_members_and_of_server_data(self) -> None:
         placement, _ = two_workers()
-        member = SetMember(ROOM, ParticipantId(5), Identity("bob"), BOB, DataDialect.NATIVE, True, False)
+        member = SetMember(
+            ROOM,
+            ParticipantId(5),
+            Identity("bob"),
+            BOB,
+            DataDialect.NATIVE,
+            True,
+            False,
+            ParticipantSid("PA_b"),
+        )
         told = placement.route(member)
         assert [worker for worker, _ in told] == [0, 1]
         assert all(isinstance(command, SetMember) and command.worker == W1 for _, command in told)

@@ -218,7 +218,9 @@ async def test_preflight_is_answered_for_any_path(http: httpx.AsyncClient) -> No
     answer = await http.options("/rtc/v1/validate", headers=headers)
     assert answer.status_code == 200
     assert answer.headers["access-control-max-age"] == "86400"
-    missing = await http.get("/rtc/v1/validate", headers=headers)
+    refused = await http.get("/rtc/v1/validate", headers=headers)
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (401, "*")
+    missing = await http.get("/rtc/v2/validate", headers=headers)
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
     assert missing.headers["access-control-allow-origin"] == "*"
 

@@ -45,11 +45,13 @@ class FakeSocket:
 class Echo:
     """Answers each frame with itself; `bye` closes, `flood` sends without end."""
 
+    binary = False
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.disconnects = 0
 
-    async def handle_frame(self, frame: str) -> None:
+    async def handle_frame(self, frame: str | bytes) -> None:
         if frame == "bye":
             self.connection.send(b"goodbye")
             self.connection.close(CloseCode.DONE, "done")
