@@ -96,6 +96,7 @@ fn reserved_topics_go_to_the_server_and_the_server_reaches_everyone() {
         topic: "airside/news".into(),
         payload: Arc::from(&b"!"[..]),
         sender: String::new(),
+        packet: None,
     };
     sim.command_all(&Command::SendData(data));
     sim.run_ms(300);

@@ -49,6 +49,7 @@ impl RawClient {
             transport_cc: true,
             remb: false,
             data: true,
+            opens_channels: false,
         }
     }
 
