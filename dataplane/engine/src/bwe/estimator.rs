@@ -7,6 +7,7 @@ use crate::bwe::groups::Groups;
 use crate::bwe::history::{History, Outcome, PacketClass};
 use crate::bwe::loss::LossBased;
 use crate::bwe::probe::{ProbeCluster, ProbeId, Prober};
+use crate::bwe::surge::Surge;
 use crate::bwe::throughput::Throughput;
 use crate::bwe::trendline::{Trendline, Usage};
 use crate::units::Bitrate;
@@ -16,9 +17,11 @@ const DEFAULT_RTT: Duration = Duration::from_millis(200);
 /// Without feedback for this long the filters start anew.
 const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(2);
 /// Sending less than this share of the estimate teaches nothing about more (ALR).
-const LIMITED: f64 = 0.65;
+const LIMITED: f64 = 0.85;
 /// A REMB older than this no longer caps.
 const REMB_LIFE: Duration = Duration::from_secs(10);
+/// The least round trip is looked for over one to two of these.
+const BASE_WINDOW: Duration = Duration::from_secs(5);
 /// Entries of one feedback message that are sorted by arrival; a message has at most so many.
 const MAX_BATCH: usize = 2048;
 
@@ -63,12 +66,14 @@ pub struct SendSide {
     history: History,
     groups: Groups,
     trendline: Trendline,
+    surge: Surge,
     throughput: Throughput,
     aimd: Aimd,
     loss: LossBased,
     prober: Prober,
     remote: Option<(Bitrate, Instant)>,
     rtt: Option<Duration>,
+    base: Base,
     last_feedback: Option<Instant>,
     batch: Vec<Outcome>,
 }
@@ -82,12 +87,14 @@ impl SendSide {
             history: History::new(),
             groups: Groups::default(),
             trendline: Trendline::new(),
+            surge: Surge::default(),
             throughput: Throughput::default(),
             aimd: Aimd::new(config.start),
             loss: LossBased::new(),
             prober: Prober::new(),
             remote: None,
             rtt: None,
+            base: Base::default(),
             last_feedback: None,
             batch: Vec::new(),
         }
@@ -125,6 +132,13 @@ impl SendSide {
         self.history.in_flight()
     }
 
+    /// How much longer than the least round trip of the last seconds the last one was: the queue on
+    /// the path, ours and others'.
+    #[must_use]
+    pub fn path_queue(&self) -> Duration {
+        self.base.excess()
+    }
+
     /// What the next better allocation needs in all; probing goes there and no further.
     pub fn set_goal(&mut self, goal: Option<Bitrate>) {
         self.prober.set_goal(goal.map(|goal| goal.min(self.config.max)));
@@ -155,6 +169,7 @@ impl SendSide {
         if self.last_feedback.replace(now).is_some_and(|last| now - last > FEEDBACK_TIMEOUT) {
             self.groups = Groups::default();
             self.trendline = Trendline::new();
+            self.surge = Surge::default();
         }
         let mut batch = std::mem::take(&mut self.batch);
         batch.clear();
@@ -206,9 +221,14 @@ impl SendSide {
         }
     }
 
+    fn usage(&self) -> Usage {
+        if self.surge.is_on() { Usage::Over } else { self.trendline.usage() }
+    }
+
     fn measure_rtt(&mut self, batch: &[Outcome], now: Instant) {
         let newest = batch.iter().filter(|o| o.arrival.is_some()).map(|o| o.sent.at).max();
         if let Some(sample) = newest.map(|at| now.saturating_duration_since(at)) {
+            self.base.add(sample, now);
             // Falls at once, rises slowly: queues pass, paths stay.
             self.rtt = Some(self.rtt.map_or(sample, |rtt| {
                 if sample < rtt { sample } else { rtt.mul_f64(0.95) + sample.mul_f64(0.05) }
@@ -221,19 +241,25 @@ impl SendSide {
         for outcome in batch {
             let Some(arrival) = outcome.arrival else { continue };
             self.throughput.add(&outcome.sent, arrival);
+            self.surge.add(outcome.sent.at, arrival);
             if let Some(delta) = self.groups.add(outcome.sent.at, arrival) {
                 self.trendline.update(delta);
             }
             if let Some(id) = outcome.sent.probe {
-                probed = self.prober.on_arrival(id, &outcome.sent, arrival, now).or(probed);
+                let congested = self.usage() == Usage::Over;
+                let rate = self.prober.on_arrival(id, &outcome.sent, arrival, congested, now);
+                probed = rate.or(probed);
             }
         }
         probed
     }
 
     fn conclude(&mut self, probed: Option<Bitrate>, now: Instant) {
-        let acked = self.throughput.rate();
-        let usage = self.trendline.usage();
+        let usage = self.usage();
+        let acked = match usage {
+            Usage::Over => self.throughput.recent_rate(),
+            _ => self.throughput.rate(),
+        };
         match probed {
             // A probe may raise the estimate; whether it may lower it is for the delay to say.
             Some(rate) if usage != Usage::Over && rate > self.aimd.estimate() => {
@@ -246,5 +272,31 @@ impl SendSide {
             }
         }
         self.loss.update(acked, self.aimd.estimate(), now);
+    }
+}
+
+/// The least round trip lately, and the last one.
+#[derive(Debug, Default)]
+struct Base {
+    last: Duration,
+    least: Option<Duration>,
+    previous: Option<Duration>,
+    began: Option<Instant>,
+}
+
+impl Base {
+    fn add(&mut self, sample: Duration, now: Instant) {
+        let began = *self.began.get_or_insert(now);
+        if now.saturating_duration_since(began) >= BASE_WINDOW {
+            self.previous = self.least.take();
+            self.began = Some(now);
+        }
+        self.last = sample;
+        self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
+    }
+
+    fn excess(&self) -> Duration {
+        let least = [self.least, self.previous].into_iter().flatten().min();
+        least.map_or(Duration::ZERO, |least| self.last.saturating_sub(least))
     }
 }

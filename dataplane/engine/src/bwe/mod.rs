@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! feedback ─ history ─┬─ groups ─ trendline ─ aimd ──── delay-based ─┐
+//!                     ├─ surge ──────────────┤                       │
 //!                     ├─ throughput (acknowledged rate) ─┘           ├─ min ─ estimate
 //!                     ├─ loss (maximum likelihood) ─────── loss-based┤
 //!                     └─ probe (clusters toward a goal)      REMB ───┘
@@ -20,6 +21,7 @@ mod groups;
 mod history;
 mod loss;
 mod probe;
+mod surge;
 mod throughput;
 mod trendline;
 

@@ -12,6 +12,8 @@ use crate::units::Bitrate;
 /// A cluster lasts at least this long and has at least so many packets.
 const MIN_LENGTH: Duration = Duration::from_millis(20);
 const MIN_PACKETS: usize = 5;
+/// At low rates it takes longer: a few small packets measure nothing.
+const MIN_BYTES: usize = 4 * 1000;
 /// Aim beyond the goal, since the estimate keeps a reserve.
 const OVERSHOOT: f64 = 1.2;
 /// The first probes know nothing and may go far; later ones at most double.
@@ -58,11 +60,21 @@ pub struct ProbeCluster {
 #[derive(Clone, Copy, Debug)]
 struct Measurement {
     cluster: ProbeCluster,
+    /// The estimate that it is to raise.
+    estimate: Bitrate,
     started: Instant,
     packets: usize,
     bytes: usize,
-    sent: Option<(Instant, Instant, usize)>,
-    arrived: Option<(Duration, Duration, usize)>,
+    /// First and last departure.
+    sent: Option<(Instant, Instant)>,
+    /// First and last arrival.
+    arrived: Option<(Duration, Duration)>,
+    received: usize,
+    received_bytes: usize,
+    /// Size of the packet that left last: it was under way when the interval ended.
+    last_sent_size: usize,
+    /// Size of the packet that arrived first: it had come when the interval began.
+    first_arrived_size: usize,
 }
 
 /// Decides when to probe at what rate, and measures.
@@ -126,16 +138,21 @@ impl Prober {
             id: ProbeId(self.next_id),
             rate,
             min_packets: MIN_PACKETS,
-            min_bytes: (rate.as_f64_bps() / 8.0 * MIN_LENGTH.as_secs_f64()) as usize,
+            min_bytes: ((rate * MIN_LENGTH).as_bytes() as usize).max(MIN_BYTES),
         };
         self.next_id = self.next_id.wrapping_add(1);
         self.current = Some(Measurement {
             cluster,
+            estimate,
             started: now,
             packets: 0,
             bytes: 0,
             sent: None,
             arrived: None,
+            received: 0,
+            received_bytes: 0,
+            last_sent_size: 0,
+            first_arrived_size: 0,
         });
         Some(cluster)
     }
@@ -157,25 +174,21 @@ impl Prober {
         }
     }
 
-    /// A packet of a cluster has arrived; gives the rate once the cluster says one.
+    /// A packet of a cluster has arrived; gives the rate once the cluster says one. `congested`:
+    /// whatever it says, the path is too full to go on.
     pub(super) fn on_arrival(
         &mut self,
         id: ProbeId,
         packet: &SentPacket,
         arrival: Duration,
+        congested: bool,
         now: Instant,
     ) -> Option<Bitrate> {
         let current = self.current.as_mut().filter(|c| c.cluster.id == id)?;
-        let (first, last, bytes) = current.sent.get_or_insert((packet.at, packet.at, 0));
-        *first = (*first).min(packet.at);
-        *last = (*last).max(packet.at);
-        *bytes += packet.size;
-        let (first, last, count) = current.arrived.get_or_insert((arrival, arrival, 0));
-        *first = (*first).min(arrival);
-        *last = (*last).max(arrival);
-        *count += 1;
-        let rate = current.result(packet.size)?;
-        let succeeded = rate >= current.cluster.rate * SUCCESS;
+        current.arrive(packet, arrival);
+        let rate = current.result()?;
+        let enough = rate >= current.cluster.rate * SUCCESS && rate > current.estimate;
+        let succeeded = enough && !congested;
         self.current = None;
         self.settle(succeeded, now);
         Some(rate)
@@ -201,13 +214,29 @@ impl Prober {
 }
 
 impl Measurement {
-    fn result(&self, last_size: usize) -> Option<Bitrate> {
-        let (first_sent, last_sent, bytes) = self.sent?;
-        let (first_arrival, last_arrival, count) = self.arrived?;
+    fn arrive(&mut self, packet: &SentPacket, arrival: Duration) {
+        self.received += 1;
+        self.received_bytes += packet.size;
+        let (first, last) = self.sent.get_or_insert((packet.at, packet.at));
+        *first = (*first).min(packet.at);
+        if packet.at >= *last {
+            *last = packet.at;
+            self.last_sent_size = packet.size;
+        }
+        if self.arrived.is_none_or(|(first, _)| arrival < first) {
+            self.first_arrived_size = packet.size;
+        }
+        let (first, last) = self.arrived.get_or_insert((arrival, arrival));
+        *first = (*first).min(arrival);
+        *last = (*last).max(arrival);
+    }
+
+    fn result(&self) -> Option<Bitrate> {
+        let ((first_sent, last_sent), (first_arrival, last_arrival)) = (self.sent?, self.arrived?);
         let (least_packets, least_bytes) =
             (self.cluster.min_packets as f64, self.cluster.min_bytes as f64);
-        if (count as f64) < least_packets * MIN_RECEIVED
-            || (bytes as f64) < least_bytes * MIN_RECEIVED
+        if (self.received as f64) < least_packets * MIN_RECEIVED
+            || (self.received_bytes as f64) < least_bytes * MIN_RECEIVED
         {
             return None;
         }
@@ -216,15 +245,17 @@ impl Measurement {
         if sending.is_zero() || arriving.is_zero() || sending.max(arriving) > MAX_INTERVAL {
             return None;
         }
-        // The interval spans one packet less than was sent.
-        let payload = bytes.saturating_sub(last_size) as f64 * 8.0;
-        let sent = Bitrate::from_f64_bps(payload / sending.as_secs_f64());
-        let received = Bitrate::from_f64_bps(payload / arriving.as_secs_f64());
+        let rate = |without: usize, time: Duration| {
+            let bits = self.received_bytes.saturating_sub(without) as f64 * 8.0;
+            Bitrate::from_f64_bps(bits / time.as_secs_f64())
+        };
+        let sent = rate(self.last_sent_size, sending);
+        let received = rate(self.first_arrived_size, arriving);
         if received > sent * TOO_FAST {
             return None;
         }
-        let rate = sent.min(received);
-        Some(if received < sent * SATURATED { received * SATURATED_SHARE } else { rate })
+        let slower = sent.min(received);
+        Some(if received < sent * SATURATED { received * SATURATED_SHARE } else { slower })
     }
 }
 
@@ -254,7 +285,7 @@ mod tests {
                 at,
             };
             prober.on_sent(cluster.id, 1200);
-            prober.on_arrival(cluster.id, &packet, (gap * i).mul_f64(stretch), at + 50 * MS)
+            prober.on_arrival(cluster.id, &packet, (gap * i).mul_f64(stretch), false, at + 50 * MS)
         })
     }
 

@@ -10,6 +10,9 @@ use crate::units::Bitrate;
 const WINDOW: Duration = Duration::from_millis(750);
 const MIN_PACKETS: usize = 10;
 const MAX_PACKETS: usize = 500;
+/// What arrives while the path is full: short, so that it says nothing of the time before.
+const RECENT_WINDOW: Duration = Duration::from_millis(150);
+const MIN_RECENT_PACKETS: usize = 4;
 /// Shorter measurements say too little.
 const MIN_INTERVAL: Duration = Duration::from_millis(80);
 
@@ -32,6 +35,24 @@ impl Throughput {
         {
             self.packets.pop_front();
         }
+    }
+
+    /// How fast the newest packets arrived. While a queue grows this is what the path takes, even if
+    /// much less, or much more, was sent just before; then [`Self::rate`] is a mean of both.
+    pub(super) fn recent_rate(&self) -> Option<Bitrate> {
+        let last = self.packets.back()?.0;
+        let recent = self.packets.iter().rev().take_while(|p| last - p.0 <= RECENT_WINDOW);
+        let (mut count, mut bytes, mut first) = (0, 0, (last, 0));
+        for (arrival, _, size) in recent {
+            count += 1;
+            bytes += size;
+            first = (*arrival, *size);
+        }
+        let interval = last - first.0;
+        if count < MIN_RECENT_PACKETS || interval < MIN_INTERVAL {
+            return self.rate();
+        }
+        Some(Bitrate::from_f64_bps((bytes - first.1) as f64 * 8.0 / interval.as_secs_f64()))
     }
 
     /// The lower of how fast they left and how fast they arrived; `None`: too few to say.
@@ -98,6 +119,17 @@ mod tests {
         }
         let rate = throughput.rate().unwrap().as_f64_bps();
         assert!((rate / 5e5 - 1.0).abs() < 0.05, "{rate}");
+    }
+
+    #[test]
+    fn the_recent_rate_forgets_a_cut_at_once() {
+        let (mut throughput, start) = (Throughput::default(), Instant::now());
+        for i in 0..100_u32 {
+            let arrival = if i < 60 { 4 * i } else { 240 + 32 * (i - 60) };
+            throughput.add(&packet(start + 4 * i * MS), arrival * MS);
+        }
+        let rate = throughput.recent_rate().unwrap().as_f64_bps();
+        assert!((rate / 2.5e5 - 1.0).abs() < 0.05, "{rate}");
     }
 
     #[test]

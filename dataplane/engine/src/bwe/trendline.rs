@@ -21,6 +21,9 @@ const THRESHOLD_DOWN: f64 = 0.039;
 /// A spike this far above the threshold does not move it.
 const SPIKE_MS: f64 = 15.0;
 const MAX_ADAPT_STEP_MS: f64 = 100.0;
+/// With less delay than this above the least of the window the queue has gone, though the smoothed
+/// line still rises.
+const EMPTY_MS: f64 = 10.0;
 /// The trend must stay above the threshold for this long.
 const OVERUSE_MS: f64 = 10.0;
 
@@ -39,6 +42,8 @@ pub(super) enum Usage {
 pub(super) struct Trendline {
     /// Arrival and smoothed accumulated delay, both in milliseconds.
     points: VecDeque<(f64, f64)>,
+    /// Accumulated delay of the same groups, not smoothed.
+    delays_ms: VecDeque<f64>,
     first_arrival_ms: Option<f64>,
     accumulated_ms: f64,
     smoothed_ms: f64,
@@ -55,6 +60,7 @@ impl Trendline {
     pub(super) fn new() -> Self {
         Self {
             points: VecDeque::with_capacity(WINDOW + 1),
+            delays_ms: VecDeque::with_capacity(WINDOW + 1),
             first_arrival_ms: None,
             accumulated_ms: 0.0,
             smoothed_ms: 0.0,
@@ -79,8 +85,10 @@ impl Trendline {
         self.accumulated_ms += delta.arrived_ms - delta.sent_ms;
         self.smoothed_ms = SMOOTHING * self.smoothed_ms + (1.0 - SMOOTHING) * self.accumulated_ms;
         self.points.push_back((delta.arrival_ms - first, self.smoothed_ms));
+        self.delays_ms.push_back(self.accumulated_ms);
         if self.points.len() > WINDOW {
             self.points.pop_front();
+            self.delays_ms.pop_front();
         }
         let trend = if self.points.len() == WINDOW {
             slope(&self.points).unwrap_or(self.previous_trend)
@@ -88,6 +96,10 @@ impl Trendline {
             self.previous_trend
         };
         self.detect(trend, delta.sent_ms, delta.arrival_ms);
+        let least = self.delays_ms.iter().copied().fold(f64::INFINITY, f64::min);
+        if self.usage == Usage::Over && self.accumulated_ms - least < EMPTY_MS {
+            self.usage = Usage::Normal;
+        }
     }
 
     fn detect(&mut self, trend: f64, sent_ms: f64, arrival_ms: f64) {

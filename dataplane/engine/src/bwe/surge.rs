@@ -1,0 +1,87 @@
+//! A queue that grows too fast to wait for a line through it.
+//!
+//! A forwarded frame leaves as a burst and makes one group; on a path that was cut to a seventh its
+//! packets take 200 ms to arrive, so the trendline has its second point after half a second. Here
+//! each packet counts: when several in a row were much longer under way than the quickest lately,
+//! the path is full.
+
+use std::time::{Duration, Instant};
+
+/// So much longer than the quickest. Jitter of 60 ms and a frame's own burst stay below.
+const EXCESS: Duration = Duration::from_millis(150);
+/// So many packets in a row.
+const PACKETS: u32 = 3;
+/// The quickest of one to two of these, on the peer's clock.
+const WINDOW: Duration = Duration::from_secs(1);
+
+/// Looks at packets in the order of their arrival.
+#[derive(Debug, Default)]
+pub(super) struct Surge {
+    epoch: Option<Instant>,
+    /// Least difference of arrival and departure, in seconds: of this window and the one before.
+    least: [Option<f64>; 2],
+    began: Duration,
+    in_a_row: u32,
+}
+
+impl Surge {
+    pub(super) fn add(&mut self, sent: Instant, arrival: Duration) {
+        let epoch = *self.epoch.get_or_insert(sent);
+        let departure = sent.saturating_duration_since(epoch);
+        let delay_s = arrival.as_secs_f64() - departure.as_secs_f64();
+        if arrival.saturating_sub(self.began) >= WINDOW {
+            self.began = arrival;
+            self.least = [None, self.least[0]];
+        }
+        self.least[0] = Some(self.least[0].map_or(delay_s, |least| least.min(delay_s)));
+        let quickest = self.least.into_iter().flatten().fold(f64::INFINITY, f64::min);
+        let late = delay_s - quickest > EXCESS.as_secs_f64();
+        self.in_a_row = if late { self.in_a_row + 1 } else { 0 };
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.in_a_row >= PACKETS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_stretched_frame_is_noticed_before_it_is_complete() {
+        let (mut surge, start) = (Surge::default(), Instant::now());
+        for i in 0..100_u32 {
+            surge.add(start + 10 * i * MS, 10 * i * MS + 500 * MS);
+            assert!(!surge.is_on());
+        }
+        let sent = start + 1000 * MS;
+        let noticed = (0..10_u32).find(|i| {
+            surge.add(sent, 1500 * MS + 32 * *i * MS);
+            surge.is_on()
+        });
+        assert_eq!(noticed, Some(7), "160, 192 and 224 ms late");
+    }
+
+    #[test]
+    fn jitter_and_single_late_packets_are_no_surge() {
+        let (mut surge, start) = (Surge::default(), Instant::now());
+        for i in 0..1000_u32 {
+            let jitter = if i % 10 == 0 { 300 } else { i * 7919 % 120 };
+            surge.add(start + 10 * i * MS, (10 * i + jitter) * MS);
+            assert!(!surge.is_on());
+        }
+    }
+
+    #[test]
+    fn a_longer_path_is_accepted_within_two_seconds() {
+        let (mut surge, start) = (Surge::default(), Instant::now());
+        for i in 0..400_u32 {
+            let path = if i < 100 { 50 } else { 400 };
+            surge.add(start + 10 * i * MS, (10 * i + path) * MS);
+        }
+        assert!(!surge.is_on());
+    }
+}
