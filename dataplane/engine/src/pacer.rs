@@ -16,13 +16,21 @@ use crate::bwe::{PacketClass, ProbeCluster, ProbeId};
 use crate::ids::SlotId;
 use crate::units::{Bitrate, DataSize};
 
-/// Sending rate over the estimate: bursts leave faster than the mean (libwebrtc has 2.5).
-const FACTOR: f64 = 2.0;
+/// Sending rate over the estimate where the path shows no limit: bursts leave faster than the mean
+/// (libwebrtc has 2.5).
+const FREE: f64 = 2.0;
+/// The same where the estimate is about what the path takes: a keyframe sent faster would only wait
+/// there, and the queue it makes would look like congestion.
+const LIMITED: f64 = 1.1;
+/// The path shows no limit if the estimate is so much more than all that is wanted.
+const AMPLE: f64 = 1.25;
 /// The bucket is filled at least at this rate. The reference has 1 Mbit/s; on a link of 300 kbit/s
-/// that lets a keyframe of 10 kB queue for 190 ms there, at this rate for 120 ms.
-const MIN_RATE: Bitrate = Bitrate::kbps(500);
-/// Depth of the bucket: 12 full packets leave back to back.
-const DEPTH: DataSize = DataSize::bytes(12 * 1200);
+/// that would put a whole keyframe into the queue there.
+const MIN_RATE: Bitrate = Bitrate::kbps(300);
+/// Depth of the bucket: so much time of its rate, within these bounds: 2 and 12 full packets.
+const DEPTH: Duration = Duration::from_millis(10);
+const MIN_DEPTH: DataSize = DataSize::bytes(2 * 1200);
+const MAX_DEPTH: DataSize = DataSize::bytes(12 * 1200);
 /// Audio may run the bucket this far into debt, no further: it must not stop video for long.
 const MAX_DEBT: DataSize = DataSize::bytes(4 * 1200);
 /// While something waits, it is looked after at this pace ...
@@ -39,6 +47,18 @@ const MAX_KEYFRAME_QUEUE: Duration = Duration::from_secs(2);
 const MAX_PACKETS: usize = 2048;
 /// A probe that could not be finished within this time is given up.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Smaller packets are no part of a probe: their size says little about time on the wire (libwebrtc
+/// has the same bound).
+const MIN_PROBE_SIZE: usize = 200;
+/// With more than this in the queue of the path itself, video waits here, where it can be dropped,
+/// and audio is not stuck behind it ...
+const HOLD_ABOVE: Duration = Duration::from_millis(400);
+/// ... until there is less than this; what is known of the queue is a round trip old.
+const HOLD_UNTIL_BELOW: Duration = Duration::from_millis(200);
+/// But no longer than this, ...
+const MAX_HOLD: Duration = Duration::from_millis(1500);
+/// ... and not again so soon after: the queue may be made by others.
+const HOLD_PAUSE: Duration = Duration::from_secs(5);
 /// Queues: retransmissions, then video by importance.
 const QUEUES: usize = 1 + IMPORTANCES;
 const IMPORTANCES: usize = 3;
@@ -97,14 +117,16 @@ pub struct Cut {
 #[derive(Debug)]
 pub struct Pacer<T> {
     rate: Bitrate,
+    depth: f64,
     /// Bytes that may leave now; negative after audio took more than there was.
     tokens: f64,
     filled: Option<Instant>,
     queues: [VecDeque<Waiting<T>>; QUEUES],
     queued_bytes: usize,
     queued_packets: usize,
-    /// Only audio leaves.
-    held: bool,
+    /// Only audio leaves, since then.
+    held_since: Option<Instant>,
+    no_hold_before: Option<Instant>,
     probe: Option<Probe>,
     /// Slots that lost their packets and have not seen a keyframe since.
     cut: Vec<SlotId>,
@@ -136,29 +158,50 @@ impl<T> Pacer<T> {
     pub fn new(estimate: Bitrate) -> Self {
         let mut pacer = Self {
             rate: MIN_RATE,
-            tokens: DEPTH.as_bytes() as f64,
+            depth: 0.0,
+            tokens: MAX_DEPTH.as_bytes() as f64,
             filled: None,
             queues: std::array::from_fn(|_| VecDeque::new()),
             queued_bytes: 0,
             queued_packets: 0,
-            held: false,
+            held_since: None,
+            no_hold_before: None,
             probe: None,
             cut: Vec::new(),
             in_keyframe: Vec::new(),
             news: VecDeque::new(),
         };
-        pacer.set_estimate(estimate);
+        pacer.set_estimate(estimate, Bitrate::ZERO);
         pacer
     }
 
-    /// The estimate changed.
-    pub fn set_estimate(&mut self, estimate: Bitrate) {
-        self.rate = (estimate * FACTOR).max(MIN_RATE);
+    /// The estimate changed, or what is wanted in all (`allocator::Summary::wanted`).
+    pub fn set_estimate(&mut self, estimate: Bitrate, wanted: Bitrate) {
+        let ample = estimate >= wanted * AMPLE;
+        self.rate = (estimate * if ample { FREE } else { LIMITED }).max(MIN_RATE);
+        let depth = if ample { MAX_DEPTH } else { self.rate * DEPTH };
+        self.depth = depth.clamp(MIN_DEPTH, MAX_DEPTH).as_bytes() as f64;
     }
 
-    /// The network itself holds a queue that must drain first: nothing but audio leaves.
-    pub fn set_held(&mut self, held: bool) {
-        self.held = held;
+    /// The path itself holds a queue of this length (`bwe::SendSide::path_queue`). A long one has to
+    /// drain first: for a while nothing but audio leaves.
+    pub fn set_path_queue(&mut self, queue: Duration, now: Instant) {
+        match self.held_since {
+            Some(since) => {
+                if queue < HOLD_UNTIL_BELOW || now >= since + MAX_HOLD {
+                    self.held_since = None;
+                    self.no_hold_before = Some(now + HOLD_PAUSE);
+                }
+            }
+            None => {
+                let rested = self.no_hold_before.is_none_or(|at| now >= at);
+                self.held_since = (queue > HOLD_ABOVE && rested).then_some(now);
+            }
+        }
+    }
+
+    fn held(&self) -> bool {
+        self.held_since.is_some()
     }
 
     /// Plays a probe: from now until it is complete everything that leaves belongs to it, and what
@@ -194,7 +237,7 @@ impl<T> Pacer<T> {
             return Verdict::Dropped;
         }
         let key = self.is_of_keyframe(&header);
-        if self.queued_packets == 0 && self.tokens > 0.0 && !self.held {
+        if self.queued_packets == 0 && self.tokens > 0.0 && !self.held() {
             return Verdict::Now(item, self.take(header.size));
         }
         let queue = self.queue_of(&header);
@@ -208,7 +251,7 @@ impl<T> Pacer<T> {
     /// The next packet that may leave now.
     pub fn poll(&mut self, now: Instant) -> Option<Release<T>> {
         self.fill(now);
-        if self.queued_packets == 0 || self.tokens <= 0.0 || self.held {
+        if self.queued_packets == 0 || self.tokens <= 0.0 || self.held() {
             return None;
         }
         let waiting = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
@@ -227,7 +270,7 @@ impl<T> Pacer<T> {
             return None;
         }
         let due = (probe.cluster.rate * elapsed).as_bytes();
-        let wanted = self.queued_packets == 0 && !self.held && due >= probe.bytes as u64;
+        let wanted = self.queued_packets == 0 && !self.held() && due >= probe.bytes as u64;
         wanted.then_some(probe.cluster.id)
     }
 
@@ -260,7 +303,7 @@ impl<T> Pacer<T> {
         if self.probe.is_some() {
             return Some(filled + PROBE_TICK);
         }
-        if self.queued_packets == 0 || self.held {
+        if self.queued_packets == 0 || self.held() {
             return None;
         }
         let missing = DataSize::bytes((-self.tokens).max(0.0) as u64);
@@ -315,13 +358,13 @@ impl<T> Pacer<T> {
             None => self.rate,
         };
         self.tokens += elapsed * rate.as_f64_bps() / 8.0;
-        self.tokens = self.tokens.min(DEPTH.as_bytes() as f64);
+        self.tokens = self.tokens.min(self.depth);
     }
 
     /// Books a packet that leaves; names the probe it belongs to.
     fn take(&mut self, size: usize) -> Option<ProbeId> {
         self.tokens = (self.tokens - size as f64).max(-(MAX_DEBT.as_bytes() as f64));
-        let probe = self.probe.as_mut()?;
+        let probe = self.probe.as_mut().filter(|_| size >= MIN_PROBE_SIZE)?;
         let id = probe.cluster.id;
         probe.packets += 1;
         probe.bytes += size;
@@ -512,14 +555,26 @@ mod tests {
     #[test]
     fn held_video_waits_and_is_dropped_when_old() {
         let (mut pacer, now) = (pacer(), Instant::now());
-        pacer.set_held(true);
+        pacer.set_path_queue(HOLD_ABOVE + MS, now);
         assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Queued);
         assert_eq!(pacer.poll(now + 100 * MS), None);
         assert_eq!(pacer.poll_timeout(), None);
+        pacer.set_path_queue(HOLD_UNTIL_BELOW, now + 400 * MS);
         assert_eq!(pacer.push(video(CAMERA, 1), 1, now + 501 * MS), Verdict::Dropped);
-        pacer.set_held(false);
+        pacer.set_path_queue(HOLD_UNTIL_BELOW - MS, now + 502 * MS);
         let key = Header { keyframe: true, ..video(CAMERA, 1) };
         assert_eq!(pacer.push(key, 2, now + 502 * MS), Verdict::Now(2, None));
+    }
+
+    #[test]
+    fn a_queue_that_others_make_does_not_stop_video_for_good() {
+        let (mut pacer, start) = (pacer(), Instant::now());
+        let mut held = 0;
+        for i in 0..200_u32 {
+            pacer.set_path_queue(HOLD_ABOVE * 2, start + 100 * MS * i);
+            held += u32::from(pacer.held());
+        }
+        assert!((40..=60).contains(&held), "{held} of 200");
     }
 
     #[test]
