@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::allocator::costs::SMOOTHING_S;
+use crate::allocator::costs::{Costs, SMOOTHING_S};
 use crate::allocator::input::{LinkState, TrackInput};
 use crate::allocator::ladder::Ladder;
 use crate::allocator::memory::{Ceiling, Memory};
 use crate::allocator::reason::{Decision, Notice, Quality, Reason};
 use crate::allocator::rounds::{Candidate, Rounds};
 use crate::allocator::window::Lowest;
+use crate::layer::Layer;
 use crate::pacer::LONG_QUEUE;
 use crate::units::Bitrate;
 
@@ -17,6 +18,10 @@ use crate::units::Bitrate;
 const TOLERATED: f64 = 1.2;
 /// For so long: until an estimate that was too low has grown back.
 const TOLERATED_FOR: Duration = Duration::from_secs(4);
+/// The same right after a larger picture came: its keyframe makes a queue, the estimate falls below
+/// what the path takes, and a probe sets it right.
+const TOLERATED_AFTER_KEYFRAME: f64 = 1.45;
+const AFTER_KEYFRAME: Duration = Duration::from_secs(3);
 /// Share of the budget planned with while the pacer's queue is long.
 const DRAINING: f64 = 0.9;
 /// Between two larger pictures or resumes on one transport: keyframes in turn, not at once ...
@@ -201,7 +206,7 @@ impl Allocator {
             self.candidates.iter().filter(running).map(|c| c.ladder.cost(Some(0))).sum();
         let over = lowest > rounds.now;
         self.lowest_over = self.lowest_over.filter(|_| over).or(over.then_some(now));
-        let tolerated = within(lowest, rounds.now, self.lowest_over, calm, now);
+        let tolerated = self.within(lowest, rounds.now, self.lowest_over, calm, now);
         let stay = rounds.stay.max(if tolerated { lowest } else { rounds.now });
 
         for candidate in self.candidates.iter_mut().filter(|c| !c.may_pause) {
@@ -238,7 +243,22 @@ impl Allocator {
     fn tolerate(&mut self, held: i64, budget: i64, calm: bool, now: Instant) -> i64 {
         let over = held > budget;
         self.held_over = self.held_over.filter(|_| over).or(over.then_some(now));
-        if within(held, budget, self.held_over, calm, now) { held } else { budget }
+        if self.within(held, budget, self.held_over, calm, now) { held } else { budget }
+    }
+
+    /// Whether a cost beyond the budget is borne for now.
+    fn within(
+        &self,
+        cost: i64,
+        budget: i64,
+        since: Option<Instant>,
+        calm: bool,
+        now: Instant,
+    ) -> bool {
+        let keyframe = self.last_keyframe.is_some_and(|at| now < at + AFTER_KEYFRAME);
+        let factor = if keyframe { TOLERATED_AFTER_KEYFRAME } else { TOLERATED };
+        let brief = since.is_some_and(|since| now < since + TOLERATED_FOR);
+        cost > budget && calm && brief && cost as f64 <= budget as f64 * factor
     }
 
     fn next_keyframe(&self, link: &LinkState) -> Option<Instant> {
@@ -259,7 +279,8 @@ impl Allocator {
     ) -> Summary {
         self.decisions.clear();
         self.decisions.extend(tracks.iter().map(idle));
-        let (mut goal, mut wanted) = (None::<i64>, 0);
+        // What is borne beyond the budget is the first thing to probe for.
+        let (mut goal, mut wanted) = ((total > budget).then_some(total), 0);
         let (mut allocated, mut overshoot, mut deficient) = (0, false, false);
         for candidate in &self.candidates {
             let (track, memory) = (&tracks[candidate.index], &mut self.memories[candidate.index]);
@@ -294,10 +315,11 @@ impl Allocator {
             overshoot |= candidate.forced;
             deficient |= candidate.chosen < candidate.ladder.top();
             let quality = candidate.chosen.map(|rung| view.quality(rung));
+            let meanwhile = view.meanwhile(&memory.costs, target);
             let rate = bps(candidate.ladder.cost(candidate.chosen));
             let slot = track.slot;
             self.decisions[candidate.index] =
-                Decision { slot, target, quality, paused, notice, rate, reason };
+                Decision { slot, target, meanwhile, quality, paused, notice, rate, reason };
         }
         for over in [self.held_over, self.lowest_over].into_iter().flatten() {
             self.wake = earliest(self.wake, Some((over + TOLERATED_FOR).max(now + MIN_INTERVAL)));
@@ -335,6 +357,18 @@ impl View<'_> {
     /// What this track could have if nobody else changed.
     fn available(&self) -> i64 {
         self.free + self.candidate.booked()
+    }
+
+    /// Most of the picture on its way out that fits: all of it on the way up.
+    fn meanwhile(&self, costs: &Costs, target: Option<Layer>) -> Option<u8> {
+        let (target, current) = (target?, self.track.current?);
+        let wanted = self.track.wish.max_temporal;
+        if current.spatial <= target.spatial {
+            return Some(wanted);
+        }
+        let (cost, count) = costs.of(usize::from(current.spatial));
+        let fits = cost[..count].iter().rposition(|cost| *cost <= self.available())?;
+        Some(wanted.min(fits as u8))
     }
 
     fn reason(&self) -> Reason {
@@ -381,18 +415,13 @@ fn idle(track: &TrackInput) -> Decision {
     Decision {
         slot: track.slot,
         target: None,
+        meanwhile: None,
         quality: None,
         paused: false,
         notice: None,
         rate: Bitrate::ZERO,
         reason,
     }
-}
-
-/// Whether a cost beyond the budget is borne for now.
-fn within(cost: i64, budget: i64, since: Option<Instant>, calm: bool, now: Instant) -> bool {
-    let brief = since.is_some_and(|since| now < since + TOLERATED_FOR);
-    cost > budget && calm && brief && cost as f64 <= budget as f64 * TOLERATED
 }
 
 fn bps(value: i64) -> Bitrate {

@@ -1,11 +1,15 @@
 //! What a layer costs, calm enough to plan with.
 
+use std::time::{Duration, Instant};
+
 use crate::allocator::input::{TrackInput, to_i64};
 use crate::layer::{MAX_SPATIAL, MAX_TEMPORAL};
 
 /// Time constant of smoothing: a keyframe doubles the measured second of a small layer.
 pub(super) const SMOOTHING_S: f64 = 3.0;
-/// Assumed for a live layer that was not measured yet, by spatial layer.
+/// A layer is not fully measured before it has been coming for so long.
+const MEASURED_AFTER: Duration = Duration::from_millis(1500);
+/// Assumed for a live layer until then, by spatial layer.
 const ASSUMED_BPS: [i64; MAX_SPATIAL] = [160_000, 500_000, 1_700_000];
 
 /// Smoothed costs of one track's layers in bits per second; zero where there is nothing.
@@ -14,17 +18,20 @@ pub(super) struct Costs([[f32; MAX_TEMPORAL]; MAX_SPATIAL]);
 
 impl Costs {
     /// Takes in a measurement. `weight`: of the new one, 0 to 1.
-    pub(super) fn update(&mut self, track: &TrackInput, weight: f32) {
+    pub(super) fn update(&mut self, track: &TrackInput, weight: f32, now: Instant) {
         for (spatial, row) in self.0.iter_mut().enumerate() {
-            let alive = track.is_alive(spatial);
-            for (temporal, cost) in row.iter_mut().enumerate() {
-                let measured = to_i64(track.rates[spatial][temporal]) as f32;
-                *cost = match (alive, *cost > 0.0, measured > 0.0) {
-                    (false, _, _) => 0.0,
-                    (true, true, true) => *cost + weight * (measured - *cost),
-                    (true, false, true) => measured,
-                    (true, _, false) => 0.0,
-                };
+            let Some(since) = track.alive_since[spatial] else {
+                *row = Default::default();
+                continue;
+            };
+            let rates = track.rates[spatial].map(|rate| to_i64(rate) as f32);
+            let young = now < since + MEASURED_AFTER;
+            let highest = rates.iter().copied().fold(1.0, f32::max);
+            let scale = if young { (ASSUMED_BPS[spatial] as f32 / highest).max(1.0) } else { 1.0 };
+            for (cost, measured) in row.iter_mut().zip(rates) {
+                let measured = measured * scale;
+                let known = *cost > 0.0 && measured > 0.0 && !young;
+                *cost = if known { *cost + weight * (measured - *cost) } else { measured };
             }
         }
     }

@@ -102,7 +102,7 @@ pub struct TrackInput {
     pub heights_px: [u16; MAX_SPATIAL],
     /// Since when each spatial layer has been coming; `None`: it is not.
     pub alive_since: [Option<Instant>; MAX_SPATIAL],
-    /// What is forwarded already; only read when the slot is new here.
+    /// What is forwarded now; may lag behind the last decision until a keyframe comes.
     pub current: Option<Layer>,
 }
 

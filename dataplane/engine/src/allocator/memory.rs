@@ -20,7 +20,9 @@ const ALIVE: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_secs(5);
 /// A step up that did not last this long has failed ...
 const TRIAL: Duration = Duration::from_secs(20);
-/// ... and is not tried again for so long, doubled by each failure, at most the last of them.
+/// ... and is not tried again for so long, doubled by each failure, at most the last of them. If
+/// only frames were lost and the picture kept, the first.
+const FAILED_FRAMES_HOLD: Duration = Duration::from_secs(10);
 const FAILED_HOLD: Duration = Duration::from_secs(20);
 const MAX_HOLD: Duration = Duration::from_secs(60);
 /// Failures are forgotten after a picture has been calm for so long.
@@ -90,7 +92,7 @@ impl Memory {
 
     /// Takes in the wish and what layers cost now.
     pub(super) fn observe(&mut self, track: &TrackInput, weight: f32, now: Instant) {
-        self.costs.update(track, weight);
+        self.costs.update(track, weight, now);
         let wanted =
             track.is_wanted().then_some((track.wish.max_height_px, track.wish.max_temporal));
         let more = match (wanted, self.wanted) {
@@ -219,7 +221,8 @@ impl Memory {
         let smaller = old.map(|layer| layer.spatial) > new.map(|layer| layer.spatial);
         let (spatial, temporal) = if failed {
             self.failed = Some(now);
-            let hold = (FAILED_HOLD * 2_u32.pow(self.failures.min(4))).min(MAX_HOLD);
+            let first = if smaller { FAILED_HOLD } else { FAILED_FRAMES_HOLD };
+            let hold = (first * 2_u32.pow(self.failures.min(4))).min(MAX_HOLD);
             self.failures += 1;
             (hold, hold)
         } else {

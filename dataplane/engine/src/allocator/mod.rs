@@ -16,7 +16,7 @@ mod rounds;
 mod window;
 
 #[cfg(test)]
-mod bottleneck_tests;
+mod bottleneck;
 #[cfg(test)]
 mod tests;
 

@@ -95,6 +95,9 @@ pub struct Decision {
     pub slot: SlotId,
     /// What to forward; `None`: nothing.
     pub target: Option<Layer>,
+    /// While another picture is forwarded still, because the target's keyframe has not come: up to
+    /// which temporal layer. `None`: what is left of the link does not even take its base, stop.
+    pub meanwhile: Option<u8>,
     /// The target as people name it.
     pub quality: Option<Quality>,
     /// The network is why nothing is forwarded; the viewer is told.
@@ -147,6 +150,7 @@ mod tests {
         let mut decision = Decision {
             slot: SlotId(1),
             target: Some(Layer::new(1, 2)),
+            meanwhile: Some(2),
             quality: Some(Quality { height_px: 360, full_rate: true }),
             paused: false,
             notice: None,

@@ -1,1 +1,0 @@
-//! Allocator, pacer and estimator coupled through a simulated bottleneck, on a virtual clock.
