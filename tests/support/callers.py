@@ -53,6 +53,7 @@ from sfu.transport.sdp.grammar import parse, write
 LOOPBACK = "127.0.0.1"
 WORKER = WorkerId(0)
 WAIT_S = 15.0
+PREFIX = 40  # bytes of a message in which its type stands
 CLOSE_S = 5.0
 SOURCES = {"audio": "microphone", "video": "camera"}
 SPEECH = AudioGenerator(payload_bytes=100)
@@ -122,8 +123,12 @@ class Caller:
         self.agreed = Agreed()
         self.plan: TransportPlan | None = None
         self.joined: Any = None
+        self.deaf_to_people = False
+        """Pass over `participants`."""
         self.messages: list[Any] = []
         """Everything the server said, in order."""
+        self.published: dict[str, str] = {}
+        """Mid to the id of the own track in it."""
         self.bound: dict[str, str] = {}
         """Mid to the id of the track it carries."""
         self._tracks: dict[Mid, TrackId] = {}
@@ -140,8 +145,10 @@ class Caller:
         """Take what the server says until it ends the connection."""
         with contextlib.suppress(ConnectionClosed):
             while True:
-                message = json.loads(await self.socket.recv())
-                self._take(message)
+                text = await self.socket.recv(decode=False)
+                # News of the room is most of what a crowd is told, and parsing it would be most of its work.
+                if not (self.deaf_to_people and b'"participants"' in text[:PREFIX]):
+                    self._take(json.loads(text))
 
     def _take(self, message: Any) -> None:
         self.messages.append(message)
@@ -181,7 +188,24 @@ class Caller:
             self.credentials.ufrag, self.credentials.password, self.plane.fingerprint, ice_lite=False
         )
         self._offered = client_offer(self.agreed, self._wish, self._local, CodecPolicy())
-        tracks = [
+        return write(self._offered.offer), self._described()
+
+    async def publish_again(self) -> None:
+        """End every published track, then offer and publish anew in the same sections."""
+        for section in self._offered.wanted:
+            if section.sends:
+                await self.say(type="unpublish", track_id=self.published[section.mid])
+        self._offers += 1
+        self._offered = client_offer(self.agreed, self._wish, self._local, CodecPolicy())
+        seen = len(self.messages)
+        sdp, tracks = write(self._offered.offer), self._described()
+        await self.say(type="offer", id=self._offers, sdp=sdp, tracks=tracks)
+        answer = await self.hear("answer", after=seen)
+        self.accept(answer["sdp"])
+        self.published = {entry["mid"]: entry["track"]["id"] for entry in answer["tracks"]}
+
+    def _described(self) -> list[Any]:
+        return [
             {
                 "mid": section.mid,
                 "cid": section.msid[1] if section.msid else "",
@@ -190,7 +214,6 @@ class Caller:
             for section in self._offered.wanted
             if section.sends
         ]
-        return write(self._offered.offer), tracks
 
     def _slot_ids(self) -> SlotIds:
         return SlotIds(self.plane.new_slot_id(), secrets.randbits(32) | 1, secrets.randbits(32) | 1)
@@ -340,13 +363,22 @@ async def signaling(callers: Callers, ws_url: str, token: str) -> AsyncIterator[
 
 @asynccontextmanager
 async def joined(
-    callers: Callers, ws_url: str, token: str, *, via: Address | None = None, start: bool = True, **wish: Any
+    callers: Callers,
+    ws_url: str,
+    token: str,
+    *,
+    via: Address | None = None,
+    start: bool = True,
+    deaf_to_people: bool = False,
+    **wish: Any,
 ) -> AsyncIterator[Caller]:
     """A caller in a room whose transport is on its way up; `wish` as for `Caller.offer`."""
     async with signaling(callers, ws_url, token) as caller:
+        caller.deaf_to_people = deaf_to_people
         sdp, tracks = caller.offer(**wish)
         await caller.say(type="join", protocol=1, offer=sdp, tracks=tracks)
         caller.joined = await caller.hear("joined")
+        caller.published = {entry["mid"]: entry["track"]["id"] for entry in caller.joined["state"]["tracks"]}
         caller.accept(caller.joined["answer"])
         if start:
             caller.start(via)
