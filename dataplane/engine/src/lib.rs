@@ -65,6 +65,7 @@ pub mod stun;
 mod subscribe;
 mod timers;
 pub mod timestamps;
+pub mod top_n;
 mod track;
 mod transport;
 pub mod twcc;

@@ -2,6 +2,8 @@
 //! rewritten is readable again. Seeded, so a failure repeats.
 
 use airside_engine::codec::dependency_descriptor::{Frame, Header, MAX_LEN, Rewriter, Structure};
+use airside_engine::codec::red_decode::RedDecoder;
+use airside_engine::codec::red_encode::RedEncoder;
 use airside_engine::codec::{
     Codec, Inspector, Keyframe, PayloadRewriter, opus::Toc, red, vp8, vp9,
 };
@@ -85,6 +87,23 @@ fn fuzz_descriptors(data: &[u8]) {
 
 fn fuzz_audio(data: &[u8]) {
     assert!(Toc::parse(data).duration.as_millis() <= 120);
+    let mut decoder = RedDecoder::new(111);
+    decoder.on_plain(70_000, 0);
+    for seq in [70_003, 70_002] {
+        if let Ok(unwrapped) = decoder.unwrap(seq, 3000, data) {
+            let packets = unwrapped.packets();
+            assert!(packets.iter().all(|packet| packet.seq > 70_000 && packet.seq <= seq));
+            assert!(packets.windows(2).all(|pair| pair[0].seq < pair[1].seq));
+        }
+    }
+    let mut encoder = RedEncoder::default();
+    let mut wrapped = Vec::new();
+    encoder.push(70_001, 960, data, true);
+    if encoder.encode(70_002, 1920, &data[data.len() / 2..], 2, 111, &mut wrapped) {
+        let blocks = red::Blocks::parse(&wrapped).expect("what we write is readable");
+        assert_eq!(blocks.primary().data, &data[data.len() / 2..]);
+        assert_eq!(blocks.redundant().last().map(|block| block.data), Some(data));
+    }
     if let Ok(blocks) = red::Blocks::parse(data) {
         let redundant: usize = blocks.redundant().iter().map(|block| block.data.len()).sum();
         assert!(redundant + blocks.primary().data.len() < data.len());
