@@ -157,7 +157,7 @@ impl Engine {
         }
         let transport = &mut self.transports[key];
         if let Some(tuple) = change.selected {
-            transport.tuple = Some(tuple);
+            transport.take_path(tuple);
         }
         match change.state {
             Some(IceState::Expired) => return self.close(key, CloseReason::ConsentExpired, now),
@@ -201,7 +201,7 @@ impl Engine {
         if transport.secure.feed(data, now)
             && let Some(selected) = transport.agent.on_media(tuple, now)
         {
-            transport.tuple = Some(selected);
+            transport.take_path(selected);
         }
         self.after_secure(key, now);
         Ok(())

@@ -67,6 +67,7 @@ impl Engine {
                 .count("bytes_received", stats.bytes_received)
                 .count("packets_sent", stats.packets_sent)
                 .count("bytes_sent", stats.bytes_sent)
+                .count("path_changes", stats.path_changes)
                 .count("transport_feedbacks", stats.transport_feedbacks)
                 .count("transport_cc_received", stats.transport_cc_received)
                 .count("transport_cc_lost", stats.transport_cc_lost)

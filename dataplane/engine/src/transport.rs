@@ -43,6 +43,8 @@ pub(crate) struct TransportStats {
     pub(crate) bytes_received: u64,
     pub(crate) packets_sent: u64,
     pub(crate) bytes_sent: u64,
+    /// How often another path was taken than before; more than once in a while is a flap.
+    pub(crate) path_changes: u64,
     /// Transport-wide feedback of the peer: messages, and our packets by what became of them.
     pub(crate) transport_feedbacks: u64,
     pub(crate) transport_cc_received: u64,
@@ -196,8 +198,14 @@ impl Transport {
         self.stats.packets_received += 1;
         self.stats.bytes_received += len as u64;
         if let Some(selected) = self.agent.on_media(tuple, now) {
-            self.tuple = Some(selected);
+            self.take_path(selected);
         }
+    }
+
+    /// Sends on this path from now on.
+    pub(crate) fn take_path(&mut self, tuple: Tuple) {
+        self.stats.path_changes += u64::from(self.tuple.is_some_and(|old| old != tuple));
+        self.tuple = Some(tuple);
     }
 
     /// Encrypts and sends a compound; nothing is sent for an empty one.
