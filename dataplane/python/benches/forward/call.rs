@@ -156,6 +156,7 @@ impl Call {
                 transport_cc: true,
                 remb: false,
                 data: false,
+                opens_channels: false,
             })
         };
         let server = [
