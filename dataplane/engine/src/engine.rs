@@ -234,3 +234,54 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::command::{AddTransport, Command, IceCredentials, Role};
+    use crate::event::TransportState;
+    use crate::ids::RoomId;
+    use crate::units::NtpTime;
+
+    #[test]
+    fn a_panic_closes_its_transport_and_no_other() {
+        let now = Instant::now();
+        let ntp = NtpTime::from_unix(Duration::from_secs(1_700_000_000));
+        let mut engine = Engine::new(EngineConfig {
+            worker: WorkerId(0),
+            worker_count: 1,
+            shared_port: false,
+            identity: Identity::generate().unwrap(),
+            seed: 1,
+            clock: WallClock { instant: now, ntp },
+        });
+        for id in [1, 2] {
+            let local = IceCredentials { ufrag: format!("00{id}"), password: "p".repeat(22) };
+            let transport = TransportId(id);
+            let (room, role) = (RoomId(1), Role::Server);
+            let spec = AddTransport { transport, room, role, local, socket: 0 };
+            engine.handle_command(Command::AddTransport(spec), now);
+        }
+        let key = engine.names.transports[&TransportId(1)];
+        engine.contained(key, now, |_| panic!("a bug of ours, made by this test"));
+        let closed = engine.poll_event();
+        assert!(
+            matches!(
+                closed,
+                Some(Event::TransportState {
+                    transport: TransportId(1),
+                    state: TransportState::Closed,
+                    reason: CloseReason::Internal,
+                    ..
+                })
+            ),
+            "{closed:?}"
+        );
+        assert!(engine.poll_event().is_none());
+        assert_eq!(engine.transports.len(), 1);
+        assert_eq!(engine.routes.by_ufrag("001"), None);
+        assert!(engine.routes.by_ufrag("002").is_some());
+    }
+}

@@ -203,8 +203,6 @@ drop_reasons! {
     RtpTooManySsrcs => "rtp_too_many_ssrcs",
     /// RTX without an original sequence number, or of a stream without RTX.
     RtxMalformed => "rtx_malformed",
-    /// Codec payload descriptor does not parse.
-    CodecMalformed => "codec_malformed",
     /// RTCP compound whose common header is broken.
     RtcpMalformed => "rtcp_malformed",
     /// No payload: a probe of the sender, counted by congestion control only.
@@ -225,16 +223,10 @@ drop_reasons! {
     WaitingForKeyframe => "waiting_for_keyframe",
     /// Subscription is paused.
     Paused => "paused",
-    /// Audio outside the loudest few.
-    NotTopSpeaker => "not_top_speaker",
     /// Would not fit our largest datagram after rewriting.
     TooBig => "too_big",
 
     // Out.
-    /// Bounded queue of one receiver is full.
-    SendQueueFull => "send_queue_full",
-    /// Kernel would not take the datagram.
-    SocketFull => "socket_full",
     /// Ring to another worker, or to a local tap, is full.
     RingFull => "ring_full",
     /// Transport has no selected address to send to.

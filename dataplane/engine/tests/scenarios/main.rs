@@ -9,6 +9,7 @@ mod hostile;
 mod join;
 mod layers;
 mod loss;
+mod packet_path;
 mod paths;
 mod sim;
 mod slots;
