@@ -265,6 +265,7 @@ fn client(server: &mut Engine, identity: &Identity, id: u64, now: Instant) -> Cl
         transport_cc: true,
         remb: false,
         data: false,
+        opens_channels: false,
     };
     let add = |role, local| {
         let room = RoomId(1);
