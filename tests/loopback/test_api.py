@@ -244,6 +244,7 @@ async def lag_of_a_storm(server: Server) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.bench
 async def test_a_thousand_join_one_room(tmp_path: Path) -> None:
     late = []
     # What else this machine does is lag too: one undisturbed attempt shows what the server can do.

@@ -16,7 +16,7 @@ from tests.support.callers import Callers
 from tests.support.crowd import Member, joined_crowd
 from tests.support.ground import Ground, hostile_ground, labelled
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow, pytest.mark.bench]
 
 SIZE = 1000
 ROOM = "crowd"
