@@ -59,7 +59,7 @@ class Echo:
             for _ in range(1000):
                 self.connection.send(b"x" * 100)
         else:
-            self.connection.send(frame.encode())
+            self.connection.send(frame.encode() if isinstance(frame, str) else frame)
 
     def encode_error(self, code: str, text: str) -> bytes:
         return f"error {code}".encode()
