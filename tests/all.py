@@ -144,7 +144,10 @@ def main() -> int:
         results.append((step.name, outcome, time.monotonic() - before))
     print("\n" + "\n".join(f"{outcome:9} {name:12} {seconds:6.1f} s" for name, outcome, seconds in results))
     failed = sum(outcome == "FAILED" for _, outcome, _ in results)
-    print(f"{len(results) - failed} of {len(results)} steps good, {time.monotonic() - started:.0f} s")
+    absent = sum(outcome == "not here" for _, outcome, _ in results)
+    good = len(results) - failed - absent
+    took_s = time.monotonic() - started
+    print(f"{good} steps good, {failed} failed, {absent} cannot run on this machine; {took_s:.0f} s")
     return 1 if failed else 0
 
 
