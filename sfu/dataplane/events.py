@@ -89,6 +89,46 @@ class SlotLayer:
     """None: nothing (paused, or waiting for a keyframe)."""
 
 
+class AllocationReason(StrEnum):
+    """Why a video slot gets what it gets, and not more."""
+
+    WANTED = "wanted"
+    """It is all that is wanted and published."""
+    NOT_WANTED = "not_wanted"
+    """The viewer wants nothing now."""
+    NOT_PUBLISHED = "not_published"
+    """No layer of it is coming."""
+    LINK = "link"
+    """The next better quality does not fit."""
+    SETTLING = "settling"
+    """The next better quality fits, and is taken when that has held for a while."""
+    PAUSED = "paused"
+    """Not even the lowest quality fits."""
+    OVERSHOOT = "overshoot"
+    """The lowest quality does not fit, and the track may not be paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAllocation:
+    """What the way to a subscriber allows one of its video slots changed, or why; coalesced."""
+
+    worker: WorkerId
+    slot: SlotId
+    target: tuple[int, int] | None
+    """Spatial layer, and the highest temporal layer with it. None: nothing is forwarded."""
+    paused: bool
+    """The network is why nothing is forwarded."""
+    reason: AllocationReason
+    text: str
+    """The reason for people: `360p: the link gives 620 kbit/s, 720p needs 1500`."""
+    estimate_bps: int | None
+    """What may be sent to the subscriber in all. None: no limit is known."""
+    available_bps: int
+    """What of it this track could have; 0 where the reason names none."""
+    needed_bps: int
+    """What the next better quality needs; 0 where the reason names none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Speakers:
     """Active speakers of this worker's publishers changed; at most 2.5/s per room."""
@@ -132,6 +172,7 @@ Event = (
     | LayerStarted
     | LayerStopped
     | SlotLayer
+    | SlotAllocation
     | Speakers
     | Data
     | CommandFailed
@@ -176,6 +217,9 @@ _DECODERS: Mapping[str, Callable[..., Event | WorkerStats]] = {
     "layer_started": LayerStarted,
     "layer_stopped": LayerStopped,
     "slot_layer": SlotLayer,
+    "slot_allocation": lambda worker, slot, target, paused, reason, text, rates: SlotAllocation(
+        worker, slot, target, paused, AllocationReason(reason), text, *rates
+    ),
     "speakers": Speakers,
     "data": Data,
     "stats": lambda worker, token, tables: WorkerStats(worker, tables, token),

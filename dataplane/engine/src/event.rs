@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::ids::{RoomId, SlotId, TrackId, TransportId};
+use crate::layer::Layer;
 use crate::stats::StatsColumns;
 
 /// States of a transport as seen from outside.
@@ -39,6 +40,27 @@ pub enum CloseReason {
     DataBackpressure,
     /// A bug on our side, contained in this transport.
     Internal,
+}
+
+/// What the allocator decided for a video slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotAllocation {
+    /// Which slot.
+    pub slot: SlotId,
+    /// What it is to forward; `None`: nothing.
+    pub target: Option<Layer>,
+    /// The network is why nothing is forwarded.
+    pub paused: bool,
+    /// Why it gets this and not more, for programs; see `allocator::Reason::as_str`.
+    pub reason: &'static str,
+    /// The same for people: `360p: the link gives 620 kbit/s, 720p needs 1500`.
+    pub text: String,
+    /// What may be sent to the subscriber in all, in bits per second. `None`: no limit is known.
+    pub estimate_bps: Option<u64>,
+    /// What of it this track could have; 0 where the reason names none.
+    pub available_bps: u64,
+    /// What the next better quality needs; 0 where the reason names none.
+    pub needed_bps: u64,
 }
 
 /// One piece of news.
@@ -83,6 +105,9 @@ pub enum Event {
         /// `None`: nothing (paused, or waiting for a keyframe).
         layer: Option<u8>,
     },
+    /// What the way to a subscriber allows one of its video slots changed, or why; coalesced. Only
+    /// for transports whose bandwidth is estimated.
+    SlotAllocation(SlotAllocation),
     /// Active speakers of this worker's publishers changed; at most 2.5/s per room.
     Speakers {
         /// Which room.

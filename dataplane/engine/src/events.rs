@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::event::Event;
+use crate::event::{Event, SlotAllocation};
 use crate::ids::{RoomId, SlotId, TrackId};
 
 /// Events kept for a shell that does not drain; the loop drains after every turn.
@@ -15,6 +15,7 @@ pub(crate) struct EventQueue {
     queue: VecDeque<Event>,
     /// News of which only the latest counts; sent when everything in order is.
     slots: FxHashMap<SlotId, Option<u8>>,
+    allocations: FxHashMap<SlotId, SlotAllocation>,
     speakers: FxHashMap<RoomId, Vec<(TrackId, u8)>>,
     overflowed: bool,
 }
@@ -24,6 +25,9 @@ impl EventQueue {
         match event {
             Event::SlotLayer { slot, layer } => {
                 self.slots.insert(slot, layer);
+            }
+            Event::SlotAllocation(news) => {
+                self.allocations.insert(news.slot, news);
             }
             Event::Speakers { room, speakers } => {
                 self.speakers.insert(room, speakers);
@@ -47,6 +51,9 @@ impl EventQueue {
         if let Some(&slot) = self.slots.keys().next() {
             let layer = self.slots.remove(&slot)?;
             return Some(Event::SlotLayer { slot, layer });
+        }
+        if let Some(&slot) = self.allocations.keys().next() {
+            return self.allocations.remove(&slot).map(Event::SlotAllocation);
         }
         let room = *self.speakers.keys().next()?;
         let speakers = self.speakers.remove(&room)?;

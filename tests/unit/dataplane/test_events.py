@@ -6,6 +6,7 @@ import pytest
 
 from sfu.core.ids import RoomId, SlotId, TrackId, TransportId, WorkerId
 from sfu.dataplane.events import (
+    AllocationReason,
     CloseReason,
     CommandFailed,
     Data,
@@ -14,6 +15,7 @@ from sfu.dataplane.events import (
     LayerStarted,
     LayerStopped,
     Resync,
+    SlotAllocation,
     SlotLayer,
     Speakers,
     TransportState,
@@ -40,6 +42,18 @@ LINES: list[tuple[tuple[object, ...], Event]] = [
     (("layer_started", 1, 7, 2, 0), LayerStarted(W, TrackId(7), 2, 0)),
     (("layer_stopped", 1, 7, 2), LayerStopped(W, TrackId(7), 2)),
     (("slot_layer", 1, 9, None), SlotLayer(W, SlotId(9), None)),
+    (
+        ("slot_allocation", 1, 9, (1, 2), False, "link", "360p: …", (900_000, 620_000, 1_500_000)),
+        SlotAllocation(
+            W, SlotId(9), (1, 2), False, AllocationReason.LINK, "360p: …", 900_000, 620_000, 1_500_000
+        ),
+    ),
+    (
+        ("slot_allocation", 1, 9, None, True, "paused", "paused: …", (None, 40_000, 71_000)),
+        SlotAllocation(
+            W, SlotId(9), None, True, AllocationReason.PAUSED, "paused: …", None, 40_000, 71_000
+        ),
+    ),
     (("speakers", 1, 3, ((7, 200),)), Speakers(W, RoomId(3), ((TrackId(7), 200),))),
     (("data", 1, 5, "airside/x", b"y"), Data(W, TransportId(5), "airside/x", b"y")),
     (

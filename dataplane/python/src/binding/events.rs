@@ -42,6 +42,12 @@ pub(super) fn event<'py>(
             ("layer_stopped", worker, track.0, layer).into_pyobject(py)
         }
         Event::SlotLayer { slot, layer } => ("slot_layer", worker, slot.0, layer).into_pyobject(py),
+        Event::SlotAllocation(news) => {
+            let target = news.target.map(|layer| (layer.spatial, layer.temporal));
+            let rates = (news.estimate_bps, news.available_bps, news.needed_bps);
+            let (slot, paused, reason, text) = (news.slot.0, news.paused, news.reason, news.text);
+            ("slot_allocation", worker, slot, target, paused, reason, text, rates).into_pyobject(py)
+        }
         Event::Speakers { room, speakers } => {
             let speakers = speakers.into_iter().map(|(track, level)| (track.0, level));
             let speakers = PyTuple::new(py, speakers.collect::<Vec<_>>())?;
