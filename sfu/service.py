@@ -29,6 +29,7 @@ from sfu.participants.subscriber import Subscriber
 from sfu.participants.validation import check_data, check_join, check_metadata, check_name
 from sfu.rooms import administration, data, downlinks, offers, publications, tracing
 from sfu.rooms.context import Context, Directory, Seat
+from sfu.rooms.mailboxes import Mailbox, Receive
 from sfu.rooms.plane_events import PlaneEvents
 from sfu.rooms.registry import RoomRegistry
 from sfu.rooms.session import Session
@@ -253,6 +254,16 @@ class Service:
             self._registry.open(room)
         return room.info().value
 
+    def configure_room(self, name: RoomName, options: RoomOptions) -> RoomInfo:
+        """Make a room, or change the one of that name: what the options leave out stays."""
+        room = self._registry.find(name)
+        if room is None:
+            return self.create_room(name, options)
+        check_metadata(options.metadata, self._context.settings.limits)
+        if options != DEFAULT_OPTIONS:
+            room.configure(options)
+        return room.info().value
+
     def list_rooms(self, names: Iterable[RoomName] = ()) -> list[RoomInfo]:
         """All rooms, or those of the given names that exist."""
         chosen = set(names)
@@ -335,17 +346,26 @@ class Service:
         topic: str = "",
         destinations: Sequence[Identity] = (),
         sender: Identity | None = None,
+        nonce: bytes = b"",
     ) -> None:
-        """Send a data message from the server. No destinations: everyone."""
+        """Send a data message from the server. No destinations: everyone. With a nonce, once."""
         check_data(payload, topic, self._context.settings.limits)
+        found = self._registry.get(room)
+        if nonce and found.is_repeated(nonce):
+            return
         data.send(
-            self._registry.get(room),
+            found,
             payload,
             reliable=reliable,
             topic=topic,
             destinations=destinations,
             sender=sender,
         )
+
+    def open_mailbox(self, room: RoomName, identity: Identity, receive: Receive) -> Mailbox:
+        """An address at which one participant can answer the server, until it is closed."""
+        seat = self._seat(room, identity)
+        return Mailbox(seat.room, seat.participant, receive)
 
     async def participant_stats(self, room: RoomName, identity: Identity) -> Mapping[str, object]:
         """Figures of its transport, tracks and subscriptions, as plain JSON."""

@@ -19,6 +19,7 @@ from signaling import auth, signal
 from signaling.edge import Edge
 from signaling.http import admin, guards, problems
 from signaling.livekit import routes as livekit
+from signaling.livekit.context import LiveKitContext
 from signaling.turns import Fairness
 
 CORS_MAX_AGE_S = 86_400  # as long as browsers keep a preflight at most
@@ -28,11 +29,12 @@ API_TEXT = "Rooms and participants of an Airside server. Every request needs a t
 def create_app(edge: Edge) -> ASGIApp:
     """The application that uvicorn serves."""
     authenticator = auth.Authenticator(edge.settings.keys, edge.settings.auth.leeway_s)
-    http = _http_app(edge, authenticator)
+    livekit_context = livekit.make_context(edge, authenticator)
+    http = _http_app(edge, authenticator, livekit_context)
     fairness = Fairness()
     sockets: dict[str, ASGIApp] = {
         signal.PATH: signal.SignalEndpoint(edge, authenticator, fairness),
-        **livekit.sockets(edge, authenticator, fairness),
+        **livekit.sockets(edge, livekit_context, fairness),
     }
 
     async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,7 +52,7 @@ async def _no_socket(scope: Scope, receive: Receive, send: Send) -> None:
     await socket.send_denial_response(problems.problem(404, "not_found", "no WebSocket here"))
 
 
-def _http_app(edge: Edge, authenticator: auth.Authenticator) -> ASGIApp:
+def _http_app(edge: Edge, authenticator: auth.Authenticator, livekit_context: LiveKitContext) -> ASGIApp:
     app = FastAPI(
         title="Airside",
         description=API_TEXT,
@@ -61,7 +63,7 @@ def _http_app(edge: Edge, authenticator: auth.Authenticator) -> ASGIApp:
     problems.install(app)
     admin.install(app, admin.Backend(edge.service, authenticator, edge.clock))
     _signaling_routes(app, edge, authenticator)
-    livekit.install(app, edge, authenticator)
+    livekit.install(app, edge, livekit_context)
     _operator_routes(app, edge)
     if edge.dev:
         _token_route(app, edge)

@@ -10,6 +10,7 @@ from sfu.core.ids import RoomId, SessionId, SlotId, TrackId, TransportId
 from sfu.core.observer import Observer
 from sfu.participants.participant import Participant
 from sfu.participants.plane import PacketPlane
+from sfu.rooms.mailboxes import Mailbox
 from sfu.settings.models import Settings
 from sfu.tracks.track import Track
 from sfu.transport.sdp.codecs import CodecPolicy
@@ -36,6 +37,8 @@ class Directory:
     tracks: dict[TrackId, tuple[Seat, Track]] = field(default_factory=dict)
     slots: dict[SlotId, Participant] = field(default_factory=dict)
     sessions: dict[SessionId, Seat] = field(default_factory=dict)
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+    """By address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from sfu.core.observer import JoinStep
 from sfu.dataplane.events import (
     CloseReason,
     CommandFailed,
+    Data,
     DataReady,
     Event,
     LayerStarted,
@@ -100,11 +101,15 @@ class PlaneEvents:
                     receiving = seat.participant.receiving
                     if receiving is not None and receiving.transport == event.transport:
                         seat.participant.data_ready = True
+            case Data():
+                mailbox = self._directory.mailboxes.get(event.topic)
+                if mailbox is not None:
+                    mailbox.deliver(event.transport, event.payload)
             case CommandFailed():
                 self._context.observer.command_failed(event.command)
                 log.warning("the packet plane refused %s of %d: %s", event.command, event.id, event.reason)
             case _:
-                # Data topics of the server and resync are read by whoever subscribes to them.
+                # Resync and figures are read by whoever subscribes to them.
                 return
 
     def _transport(self, seat: Seat, event: TransportStateChanged) -> None:

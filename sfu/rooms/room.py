@@ -7,6 +7,7 @@ them change state only in synchronous functions on the loop.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from sfu.core.clock import Timer
@@ -37,7 +38,7 @@ from sfu.participants.sink import (
     TrackAccessChanged,
     TrackReceived,
 )
-from sfu.rooms import downlinks, renewal, tracing
+from sfu.rooms import downlinks, mailboxes, renewal, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.planner import Planner
@@ -49,6 +50,9 @@ log = logging.getLogger(__name__)
 
 CLEAR_SLICE = 16
 """Members removed per turn when a room ends: about 6 ms, since each one's tracks and transport go too."""
+
+NONCES = 256
+"""Of data messages from the server API, remembered per room: who repeats one does so soon."""
 
 
 class Room:
@@ -79,6 +83,7 @@ class Room:
         """Members whose tracks are not for everyone."""
         self._occupied = False
         """Somebody is here on his own account."""
+        self._nonces: deque[bytes] = deque(maxlen=NONCES)
         self._speakers = SpeakerBoard()
         self._on_empty = on_empty
         self._info: Shared[RoomInfo] | None = None
@@ -145,6 +150,22 @@ class Room:
         if not member.visible:
             change = ParticipantsChange(left=(), joined=(), updated=(member.info(),))
             self.broadcast.tell(member, ParticipantsChanged(Shared(change)))
+
+    def configure(self, options: RoomOptions) -> None:
+        """Change what is given; everyone in the room is told."""
+        self.metadata = options.metadata or self.metadata
+        self.empty_timeout_s = _or(options.empty_timeout_s, self.empty_timeout_s)
+        self.departure_timeout_s = _or(options.departure_timeout_s, self.departure_timeout_s)
+        self.max_participants = int(_or(options.max_participants, self.max_participants))
+        self.sync_streams = self.sync_streams or options.sync_streams
+        self.metadata_changed()
+
+    def is_repeated(self, nonce: bytes) -> bool:
+        """Whether a message of the server API with that nonce came before; remembers the newest ones."""
+        if nonce in self._nonces:
+            return True
+        self._nonces.append(nonce)
+        return False
 
     def metadata_changed(self) -> None:
         """The room itself is described anew: say so to all, soon."""
@@ -221,6 +242,7 @@ class Room:
             self.drop_track(track, forgotten=closed)
         member.publications.clear()
         self._release_transports(member)
+        mailboxes.end_all(directory, member)
         self.context.observer.participant_left(member.kind.value, code.value)
         tracing.close(self.context, member)
         self._forget_views()

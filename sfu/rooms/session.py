@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from sfu.core.errors import InvalidRequestError, LimitExceededError, SessionGoneError, TrackNotFoundError
 from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
 from sfu.participants.audience import Audience
+from sfu.participants.info import ParticipantInfo
 from sfu.participants.participant import Participant
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
 from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Reconnect
@@ -158,6 +159,11 @@ class Session:
         member = self._require()
         member.subscriber.demand.auto = auto
         self._room.planner.mark(member)
+
+    @property
+    def info(self) -> ParticipantInfo:
+        """The participant as others see it."""
+        return self._participant.info().value
 
     def track_sids(self) -> frozenset[TrackSid]:
         """Own tracks, those included whose section is yet to come."""

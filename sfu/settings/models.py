@@ -88,7 +88,9 @@ class RoomSettings(Section):
     departure_timeout_s: Seconds = 20.0
     """A room the last participant has left ends after this long."""
     max_participants: Count = 0
-    """Most participants at once; 0: no limit."""
+    """Most participants at once, agents and recorders apart; 0: no limit."""
+    remote_unmute: bool = False
+    """LiveKit's server API may unmute somebody's track. As in LiveKit, off: a microphone is its owner's."""
 
 
 class SessionSettings(Section):

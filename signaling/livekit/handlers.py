@@ -12,7 +12,7 @@ from sfu.service import Session
 from sfu.tracks.subscription import SubscriptionWish
 from sfu.transport.errors import NegotiationError, SdpError
 from signaling.closing import CloseCode
-from signaling.livekit import enums, requests, responses
+from signaling.livekit import enums, mapping, requests, responses
 from signaling.livekit.context import LiveKitContext
 from signaling.livekit.parameters import Parameters
 
@@ -136,6 +136,9 @@ class Handlers:
         """Change own name, metadata or attributes."""
         change = requests.participant_update(message.name, message.metadata, dict(message.attributes))
         self._session.update_metadata(change)
+        # Clients repeat with the next request what they believe to be true of themselves.
+        own = rtc.ParticipantUpdate(participants=[mapping.participant_info(self._session.info)])
+        self._send(rtc.SignalResponse(update=own))
         done = rtc.RequestResponse(request_id=message.request_id, update_metadata=message)
         self._send(rtc.SignalResponse(request_response=done))
 

@@ -26,14 +26,23 @@ from signaling.auth import Authenticator, Token, find_token
 from signaling.closing import CloseCode
 from signaling.connection import Connection, ConnectionLimits
 from signaling.edge import Edge
-from signaling.livekit import parameters
+from signaling.livekit import parameters, twirp
 from signaling.livekit.context import LiveKitContext
 from signaling.livekit.dialect import LiveKitDialect
 from signaling.livekit.parameters import Parameters
+from signaling.livekit.room_service import RoomService
 from signaling.turns import Fairness
 
 DUAL_PATH = "/rtc"
 SINGLE_PATH = "/rtc/v1"
+MISSING_SERVICES = {
+    "livekit.AgentDispatchService": "agents are not dispatched by this server",
+    "livekit.Egress": "recording is not part of this server",
+    "livekit.Ingress": "ingress is not part of this server",
+    "livekit.SIP": "telephony is not part of this server",
+    "livekit.Connector": "connectors are not part of this server",
+}
+"""Services of LiveKit that are answered by a clear no."""
 
 _STATUS: tuple[tuple[type[AirsideError], int], ...] = (
     (UnauthorizedError, 401),
@@ -45,9 +54,9 @@ _STATUS: tuple[tuple[type[AirsideError], int], ...] = (
 )
 
 
-def sockets(edge: Edge, authenticator: Authenticator, fairness: Fairness) -> dict[str, ASGIApp]:
-    """The WebSockets, by path."""
-    context = LiveKitContext(
+def make_context(edge: Edge, authenticator: Authenticator) -> LiveKitContext:
+    """What all of it shares."""
+    return LiveKitContext(
         service=edge.service,
         authenticator=authenticator,
         clock=edge.clock,
@@ -55,22 +64,32 @@ def sockets(edge: Edge, authenticator: Authenticator, fairness: Fairness) -> dic
         node=edge.node,
         codecs=publish_codecs(edge.service.codecs),
     )
+
+
+def sockets(edge: Edge, context: LiveKitContext, fairness: Fairness) -> dict[str, ASGIApp]:
+    """The WebSockets, by path."""
     return {
         DUAL_PATH: RtcEndpoint(edge, context, fairness, single=False),
         SINGLE_PATH: RtcEndpoint(edge, context, fairness, single=True),
     }
 
 
-def install(app: FastAPI, edge: Edge, authenticator: Authenticator) -> None:
-    """Add the checks."""
+def install(app: FastAPI, edge: Edge, context: LiveKitContext) -> None:
+    """Add the checks, and the server API."""
+    twirp.install(
+        app,
+        edge,
+        context,
+        twirp.Services(RoomService(context, edge.settings).methods(), MISSING_SERVICES),
+    )
 
     @app.get(f"{DUAL_PATH}/validate", include_in_schema=False)
     async def validate_dual(request: Request) -> Response:
-        return _validate(edge, authenticator, request, single=False)
+        return _validate(edge, context.authenticator, request, single=False)
 
     @app.get(f"{SINGLE_PATH}/validate", include_in_schema=False)
     async def validate_single(request: Request) -> Response:
-        return _validate(edge, authenticator, request, single=True)
+        return _validate(edge, context.authenticator, request, single=True)
 
 
 def publish_codecs(policy: CodecPolicy) -> tuple[models.Codec, ...]:
