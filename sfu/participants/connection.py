@@ -88,6 +88,18 @@ class Connection:
         self.peer.settle(considered)
         return commands
 
+    def renew_slot(self, slot: Slot) -> tuple[SlotId | None, list[Command]]:
+        """Put another slot, with another SSRC, in the place of one of ours; None if the section has gone."""
+        self.peer.renew_slot(slot.mid)
+        del self.slots[slot.id]
+        commands: list[Command] = [RemoveSlot(slot.id)]
+        plan = self.peer.plan
+        for section in plan.send if plan is not None else ():
+            if section.mid == slot.mid:
+                self.slots[section.slot] = slot_of(section)
+                return section.slot, [*commands, add_slot(self.transport, section)]
+        return None, commands
+
     def _change_slots(
         self, before: tuple[SendSection, ...], after: tuple[SendSection, ...]
     ) -> Iterator[Command]:

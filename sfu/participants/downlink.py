@@ -144,15 +144,26 @@ class Downlink:
         for slot in left:
             self._known.discard(slot)
             commands.append(RemoveSlot(slot))
-        offered = {section.slot for section in after.send}
-        for slot in slots.keys() - offered - self._unoffered():
-            del slots[slot]
+        wanted = {slot.ids.slot for section in self._sections for slot in section.slots}
+        refused = {section.mid for section in peer.agreed.sections if section.rejected}
+        for slot, item in list(slots.items()):
+            if slot not in wanted or item.mid in refused:
+                del slots[slot]
         return commands
+
+    def renew_slot(self, slot: RoutedSlot) -> tuple[SlotId, list[Command]]:
+        """As `Connection.renew_slot`; the plane learns of the new one with the next answer."""
+        ids = self.connection.new_slot()
+        self._sections = [
+            replace(section, slots=(Slot(ids),)) if section.mid == slot.mid else section
+            for section in self._sections
+        ]
+        del self.connection.slots[slot.id]
+        self.connection.slots[ids.slot] = replace(slot, id=ids.slot)
+        known = slot.id in self._known
+        self._known.discard(slot.id)
+        return ids.slot, [RemoveSlot(slot.id)] if known else []
 
     def routes(self, commands: Iterable[Route]) -> list[Route]:
         """Those that the plane can follow now; the rest comes with the answer."""
         return [command for command in commands if command.slot in self._known]
-
-    def _unoffered(self) -> set[SlotId]:
-        agreed = len(self.connection.peer.agreed.sections)
-        return {slot.ids.slot for section in self._sections[agreed:] for slot in section.slots}

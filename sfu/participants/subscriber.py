@@ -79,6 +79,15 @@ class Subscriber:
         self.layers.pop(slot, None)
         return SubscriptionUnbound(track.sid, slots[slot].mid)
 
+    def move(self, old: SlotId, new: SlotId) -> Assignment | None:
+        """A section has another slot now; what it carries, if anything."""
+        item = self.applied.pop(old, None)
+        self.layers.pop(old, None)
+        if item is not None:
+            self.applied[new] = item
+            self._slot_by_track[item.sid] = new
+        return item
+
     def release(self) -> None:
         """All slots are gone, with the transport."""
         self.applied.clear()

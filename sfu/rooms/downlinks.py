@@ -77,12 +77,12 @@ def _send(
     room: Room, member: Participant, downlink: Downlink, said: dict[Mid, TrackSid], *, restart: bool = False
 ) -> None:
     first = not downlink.offer_id
+    renewal.describe(room, member, said)
     sdp, commands = downlink.offer(renewal.names(room, member, said), restart=restart)
     room.context.plane.apply(commands)
     if first:
         room.context.directory.transports[downlink.transport] = Seat(room, member)
         room.update_data(member)
-    member.described = said
     member.outbox.post(OfferMade(downlink.offer_id, sdp, tuple((sid, mid) for mid, sid in said.items())))
 
     def give_up() -> None:

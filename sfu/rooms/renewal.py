@@ -27,7 +27,7 @@ def answer_names(room: Room, member: Participant, *, snapshot: bool) -> dict[Mid
         snapshot: It gets to know everyone here beside the answer.
     """
     room.route(member)
-    member.described = sayable(room, member, snapshot=snapshot)
+    describe(room, member, sayable(room, member, snapshot=snapshot))
     member.renewal_asked = False
     # What is missing, and what could not be said, is asked for after the answer.
     member.subscriber.sections_changed()
@@ -46,6 +46,18 @@ def sayable(room: Room, member: Participant, *, snapshot: bool = False) -> dict[
         if told and member.described.get(mid, item.sid) == item.sid:
             said[mid] = item.sid
     return said
+
+
+def describe(room: Room, member: Participant, said: dict[Mid, TrackSid]) -> None:
+    """This is what the member is told now.
+
+    A section that falls silent gets another slot: libwebrtc plays what comes there later only if it has
+    another SSRC (`RestartMediaChannel` of its receivers does nothing for the one that it had).
+    """
+    silent = member.described.keys() - said.keys()
+    for slot in [slot for slot in member.slots.values() if slot.mid in silent]:
+        room.renew_slot(member, slot)
+    member.described = said
 
 
 def names(room: Room, member: Participant, said: Mapping[Mid, TrackSid]) -> dict[Mid, tuple[str, str]]:

@@ -13,13 +13,15 @@ from collections.abc import Callable, Iterable
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import ParticipantNotFoundError
-from sfu.core.ids import Identity, ParticipantSid, RoomName, TrackId, WorkerId, new_room_sid
+from sfu.core.ids import Identity, ParticipantSid, RoomName, SlotId, TrackId, WorkerId, new_room_sid
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import (
+    Command,
     RemoveMember,
     RemoveTrack,
     RemoveTransport,
     SetMember,
+    Subscribe,
 )
 from sfu.participants.audience import Audience
 from sfu.participants.info import ParticipantInfo, ParticipantKind, RoomInfo, Speaker
@@ -43,6 +45,7 @@ from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.planner import Planner
 from sfu.rooms.speakers import SpeakerBoard
+from sfu.router.plan import Slot
 from sfu.tracks.catalog import TrackCatalog
 from sfu.tracks.track import Track
 
@@ -437,6 +440,24 @@ class Room:
         for event, about in step.events:
             self.broadcast.tell(member, event, about)
         return step.needed
+
+    def renew_slot(self, member: Participant, slot: Slot) -> None:
+        """Put another slot, with another SSRC, in the place of one of the member's."""
+        slots = self.context.directory.slots
+        del slots[slot.id]
+        connection, downlink = member.connection, member.downlink
+        new: SlotId | None = None
+        commands: list[Command] = []
+        if downlink is not None:
+            new, commands = downlink.renew_slot(slot)
+        elif connection is not None:
+            new, commands = connection.renew_slot(slot)
+        if new is not None:
+            slots[new] = member
+            moved = member.subscriber.move(slot.id, new)
+            if moved is not None and downlink is None:
+                commands.append(Subscribe(new, moved.track, moved.wish))
+        self.context.plane.apply(commands)
 
     # Speakers.
 

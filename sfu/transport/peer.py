@@ -17,7 +17,7 @@ from sfu.core.ids import Mid
 from sfu.transport.errors import NegotiationError
 from sfu.transport.lifecycle import Lifecycle, Signal
 from sfu.transport.plan import SlotIds, TransportPlan
-from sfu.transport.sdp.agreed import Agreed, LocalDescription, Negotiation, SlotRule, make_plan
+from sfu.transport.sdp.agreed import Agreed, LocalDescription, Negotiation, Slot, SlotRule, make_plan
 from sfu.transport.sdp.answering import MsidOf
 from sfu.transport.sdp.codecs import CodecPolicy
 from sfu.transport.sdp.grammar import parse
@@ -167,6 +167,16 @@ class Peer:
     def withdraw(self) -> None:
         """Forget the outstanding offer, if there is one: the peer gave up on it."""
         self._pending = None
+
+    def renew_slot(self, mid: Mid) -> None:
+        """Give an agreed section that we send in another stream, in place of the one it has."""
+        sections = tuple(
+            replace(section, slots=(Slot(self._new_slot()),))
+            if section.mid == mid and section.slots
+            else section
+            for section in self.agreed.sections
+        )
+        self.agreed = replace(self.agreed, sections=sections)
 
     def want(self, *, audio: int, video: int) -> None:
         """So many sections that we send in are wanted, of those agreed and yet to come."""

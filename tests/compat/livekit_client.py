@@ -16,7 +16,7 @@ RATE = 48_000
 SAMPLES = RATE // 100
 TONE_HZ = 440.0
 LOUD = 3000
-TIMEOUT_S = 20.0
+TIMEOUT_S = 40.0
 
 MODES = {"single": True, "dual": False}
 """One peer connection, or two."""
@@ -55,6 +55,7 @@ class Client:
         self.server = server
         self.name = name
         self.single = single
+        self.url = server.ws_url
         self.room = rtc.Room()
         self.events: list[tuple[str, tuple[Any, ...]]] = []
         self._news = asyncio.Event()
@@ -72,7 +73,7 @@ class Client:
         token = self.server.token(room, self.name, **grant)
         options = rtc.RoomOptions(auto_subscribe=auto_subscribe, single_peer_connection=self.single)
         async with asyncio.timeout(TIMEOUT_S):
-            await self.room.connect(self.server.ws_url, token, options)
+            await self.room.connect(self.url, token, options)
         return self
 
     @property
@@ -102,11 +103,11 @@ class Client:
     async def event(self, name: str, matches: Callable[..., Any] = lambda *_: True) -> tuple[Any, ...]:
         """The first such event, past or to come."""
 
-        def found() -> tuple[Any, ...] | None:
-            return next((values for values in self.seen(name) if matches(*values)), None)
+        def found() -> list[tuple[Any, ...]]:
+            return [values for values in self.seen(name) if matches(*values)]
 
-        values: tuple[Any, ...] = await self.until(found, name)
-        return values
+        values: list[tuple[Any, ...]] = await self.until(found, name)
+        return values[0]
 
     async def track_of(self, identity: str, kind: rtc.TrackKind.ValueType = rtc.TrackKind.KIND_AUDIO) -> Any:
         """Somebody's track, once it is subscribed to."""
