@@ -40,6 +40,7 @@ from signaling.app import create_app, metrics_app
 from signaling.closing import CloseCode
 from signaling.connection import Connections
 from signaling.edge import Edge
+from signaling.livekit.webhooks import WebhookSender, make_sender
 from signaling.server import Server, build_server, listen
 
 log = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         node=NODE,
         dev=development,
     )
+    webhooks = make_sender(settings, edge.service.journal, clock)
     apps: list[ASGIApp] = [create_app(edge)]
     if len(listeners) > 1:
         apps.append(metrics_app(metrics))
@@ -117,14 +119,18 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         health.enter(ServerState.DRAINING)
         for chore in chores:
             chore.cancel()
-        await _drain(settings, edge, servers, tasks)
+        await _drain(settings, edge, webhooks, servers, tasks)
         probe.stop()
         health.enter(ServerState.STOPPED)
     return EXIT_FAILED if failed else EXIT_OK
 
 
 async def _drain(
-    settings: Settings, edge: Edge, servers: list[Server], tasks: list[asyncio.Task[None]]
+    settings: Settings,
+    edge: Edge,
+    webhooks: WebhookSender | None,
+    servers: list[Server],
+    tasks: list[asyncio.Task[None]],
 ) -> None:
     log.info("shutting down: %d sockets are open", len(edge.connections))
     try:
@@ -133,6 +139,8 @@ async def _drain(
             # Whoever is left had no session yet.
             edge.connections.close_all(CloseCode.RESTART, "this server is shutting down")
             await edge.connections.wait_empty(FLUSH_S)
+            if webhooks is not None:
+                await webhooks.close(FLUSH_S)
             for server in servers:
                 server.should_exit = True
             await asyncio.gather(*tasks, return_exceptions=True)

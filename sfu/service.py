@@ -17,7 +17,9 @@ from sfu.core.errors import (
     TrackNotFoundError,
 )
 from sfu.core.ids import Identity, RoomName, TrackSid, new_participant_sid, new_session_id
+from sfu.core.journal import Journal
 from sfu.core.observer import JoinStep, JoinTrace, Observer
+from sfu.participants.happenings import Happening
 from sfu.participants.info import ParticipantInfo, RoomInfo, is_dependent
 from sfu.participants.outbox import Outbox
 from sfu.participants.participant import Participant
@@ -69,10 +71,23 @@ class Service:
         observer: Observer,
         policy: CodecPolicy | None = None,
     ) -> None:
-        self._context = Context(plane, clock, observer, settings, policy or CodecPolicy(), Directory())
+        self._context = Context(
+            plane=plane,
+            clock=clock,
+            observer=observer,
+            settings=settings,
+            policy=policy or CodecPolicy(),
+            directory=Directory(),
+            journal=Journal(settings.limits.journal_entries),
+        )
         self._registry = RoomRegistry(self._context)
         self._draining = False
         plane.subscribe_events(PlaneEvents(self._context).handle)
+
+    @property
+    def journal(self) -> Journal[Happening]:
+        """Rooms, people and tracks that came and went."""
+        return self._context.journal
 
     @property
     def codecs(self) -> CodecPolicy:

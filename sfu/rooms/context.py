@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from sfu.core.clock import Clock
 from sfu.core.ids import RoomId, SessionId, SlotId, TrackId, TransportId
+from sfu.core.journal import Journal
 from sfu.core.observer import Observer
+from sfu.participants.happenings import Happening
 from sfu.participants.participant import Participant
 from sfu.participants.plane import PacketPlane
 from sfu.rooms.mailboxes import Mailbox
@@ -51,3 +53,4 @@ class Context:
     settings: Settings
     policy: CodecPolicy
     directory: Directory
+    journal: Journal[Happening]

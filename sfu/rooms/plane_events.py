@@ -19,6 +19,7 @@ from sfu.dataplane.events import (
     TransportStateChanged,
 )
 from sfu.participants.connection import Connection
+from sfu.participants.happenings import Kind
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
 from sfu.participants.sink import LeaveCode, MediaStateChanged, Reconnect
@@ -143,6 +144,7 @@ class PlaneEvents:
             tracing.step(self._context, member, JoinStep.DTLS)
             if member.lifecycle.handle(Signal.CONNECTED):
                 room.changed(member)
+                room.note(Kind.PARTICIPANT_JOINED, member)
         if connection.peer.lifecycle.handle(SIGNALS[state]):
             now = MEDIA_STATES[connection.peer.lifecycle.state]
             room.broadcast.tell(member, MediaStateChanged(now))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from sfu.core.errors import OverloadedError, RoomNotFoundError
 from sfu.core.ids import RoomName
+from sfu.participants.happenings import Kind
 from sfu.participants.requests import RoomOptions
 from sfu.participants.sink import LeaveCode, Reconnect
 from sfu.rooms.context import Context
@@ -54,6 +55,7 @@ class RoomRegistry:
         self._rooms[room.name] = room
         self._context.directory.rooms[room.id] = room
         self._context.observer.room_opened()
+        room.note(Kind.ROOM_STARTED)
         log.info("%s: opened as %r", room, room.name)
         if not room.members:
             self._expire_after(room, room.empty_timeout_s, "empty")

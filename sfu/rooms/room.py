@@ -24,7 +24,14 @@ from sfu.dataplane.commands import (
     Subscribe,
 )
 from sfu.participants.audience import Audience
-from sfu.participants.info import ParticipantInfo, ParticipantKind, RoomInfo, Speaker
+from sfu.participants.happenings import Happening, Kind
+from sfu.participants.info import (
+    ParticipantInfo,
+    ParticipantKind,
+    ParticipantState,
+    RoomInfo,
+    Speaker,
+)
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
 from sfu.participants.requests import RoomOptions
@@ -170,6 +177,24 @@ class Room:
         self._nonces.append(nonce)
         return False
 
+    def note(
+        self,
+        kind: Kind,
+        member: Participant | None = None,
+        track: Track | None = None,
+        reason: LeaveCode | None = None,
+    ) -> None:
+        """Write into the node's journal."""
+        happening = Happening(
+            kind=kind,
+            at=self.context.clock.wall(),
+            room=self.info().value,
+            participant=member.info().value if member is not None else None,
+            track=track.info if track is not None else None,
+            reason=reason,
+        )
+        self.context.journal.record(happening)
+
     def metadata_changed(self) -> None:
         """The room itself is described anew: say so to all, soon."""
         self._forget_views()
@@ -224,6 +249,7 @@ class Room:
         """
         if not member.present:
             return
+        was_active = member.lifecycle.state is ParticipantState.ACTIVE
         member.lifecycle.handle(Signal.ENDED)
         log.info("%s: %s leaves: %s", self, member, code.value)
         member.outbox.close(Leave(code, text, reconnect) if tell else None)
@@ -249,6 +275,8 @@ class Room:
         self.context.observer.participant_left(member.kind.value, code.value)
         tracing.close(self.context, member)
         self._forget_views()
+        gone = Kind.PARTICIPANT_LEFT if was_active else Kind.PARTICIPANT_ABORTED
+        self.note(gone, member, reason=code)
         if self.closed:
             return
         self.broadcast.participant_left(member, code)
@@ -307,6 +335,7 @@ class Room:
             self.context.clock.call_later(0.0, lambda: self._clear(code, text, reconnect, count))
         else:
             self.context.directory.rooms.pop(self.id, None)
+            self.note(Kind.ROOM_FINISHED, reason=code)
 
     def await_connection(self, member: Participant) -> None:
         """It must come up in time from now on."""
@@ -355,6 +384,7 @@ class Room:
         self.context.directory.tracks[track.id] = (Seat(self, owner), track)
         self.context.observer.track_published(track.kind, track.info.source)
         log.debug("%s: %s publishes %s, %s as %s", self, owner, track.sid, track.info.source, track.info.mime)
+        self.note(Kind.TRACK_PUBLISHED, owner, track)
         restricted = not owner.audience.everyone
         for member in self.members.values():
             if member is owner:
@@ -391,7 +421,8 @@ class Room:
     def drop_track(self, track: Track, forgotten: bool = False) -> None:
         """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
         self.catalog.remove(track)
-        del self.context.directory.tracks[track.id]
+        owner = self.context.directory.tracks.pop(track.id)[0].participant
+        self.note(Kind.TRACK_UNPUBLISHED, owner, track)
         if not forgotten:
             self.context.plane.apply([RemoveTrack(track.id)])
         self.context.observer.track_unpublished(track.kind, track.info.source)

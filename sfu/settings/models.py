@@ -19,7 +19,14 @@ def _ip(value: str) -> str:
         raise ValueError("must be an IP address, not a name and without a port") from None
 
 
+def _http_url(value: str) -> str:
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
 IpAddress = Annotated[str, AfterValidator(_ip)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -123,6 +130,8 @@ class LimitSettings(Section):
     """Tracks one participant may have asked for or declined, those included that are not published."""
     audience_entries: PositiveCount = 4096
     """Names and tracks in one publisher's list of who may have its tracks."""
+    journal_entries: PositiveCount = 10_000
+    """Events kept for `/api/v1/events`; about 1 kB each."""
     sections: Annotated[int, Field(ge=1, le=200)] = 200
     """Media sections of one transport, in and out together."""
     sdp_bytes: PositiveCount = 256 * 1024
@@ -147,6 +156,21 @@ class LimitSettings(Section):
     """Events that may wait for a slow reader before it is cut off."""
     queue_bytes: PositiveCount = 8 * 1024 * 1024
     """The same in bytes."""
+
+
+class WebhookSettings(Section):
+    """Events as LiveKit's webhooks, signed, in order per room."""
+
+    urls: tuple[HttpUrl, ...] = ()
+    """Where to send them; none: nowhere."""
+    api_key: str = ""
+    """The API key that signs them; empty: the first one."""
+    queue_events: PositiveCount = 1000
+    """Events of one room that may wait for a slow receiver; then the oldest are dropped and counted."""
+    timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """For one attempt."""
+    attempts: PositiveCount = 6
+    """Of one event at one URL, with twice the pause after each; then it is dropped and counted."""
 
 
 class AuthSettings(Section):
@@ -185,5 +209,12 @@ class Settings(Section):
     room: RoomSettings = RoomSettings()
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
+    webhook: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
+
+    @model_validator(mode="after")
+    def _webhooks_are_signed(self) -> Self:
+        if self.webhook.api_key and self.webhook.api_key not in self.keys:
+            raise ValueError("webhook.api_key names no key of keys")
+        return self

@@ -190,6 +190,31 @@ async def update_track(
     return encode.track_info(service.mute_track(room, identity, track, body.muted))
 
 
+@router.get("/events", tags=["events"], summary="Read what happened")
+async def list_events(
+    service: AService,
+    grant: AGrant,
+    after: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> models.EventList:
+    """Rooms, people and tracks that came and went, for whoever was away. Needs `roomList`."""
+    grant.require_room_list()
+    return models.EventList(
+        events=[
+            models.Event(
+                seq=seq,
+                event=entry.kind.value,
+                at=entry.at,
+                room=_room(entry.room),
+                participant=None if entry.participant is None else encode.participant_info(entry.participant),
+                track=None if entry.track is None else encode.track_info(entry.track),
+                reason=None if entry.reason is None else entry.reason.value,
+            )
+            for seq, entry in service.journal.after(after, limit)
+        ]
+    )
+
+
 def _changed(now: Permissions, change: models.UpdatePermissions) -> Permissions:
     fields: dict[str, object] = change.model_dump(exclude_none=True, exclude={"can_publish_sources"})
     if change.can_publish_sources is not None:

@@ -15,6 +15,7 @@ from signaling.native.values import (
     Payload,
     RoomInfo,
     Topic,
+    TrackInfo,
 )
 
 Seconds = Annotated[float, Field(ge=0, le=7 * 24 * 3600, allow_inf_nan=False)]
@@ -107,6 +108,28 @@ class ParticipantList(BaseModel):
     """Everyone in a room, hidden ones included."""
 
     participants: list[ParticipantInfo]
+
+
+class Event(BaseModel):
+    """Something that happened on this node, with everything as it was then."""
+
+    seq: int
+    """Counts up by one; ask for what came after it."""
+    event: str
+    """As LiveKit's webhooks name it: `room_started`, `participant_joined`, `track_published` and so on."""
+    at: float
+    """Seconds since 1970."""
+    room: RoomDetail
+    participant: ParticipantInfo | None = None
+    track: TrackInfo | None = None
+    reason: str | None = None
+    """Why the room ended or the participant left; leave codes of the native protocol."""
+
+
+class EventList(BaseModel):
+    """Oldest first. If the first number is not the one after `after`, some were forgotten."""
+
+    events: list[Event]
 
 
 class Problem(BaseModel):

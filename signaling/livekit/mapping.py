@@ -171,6 +171,11 @@ def departed(left: ParticipantLeft) -> models.ParticipantInfo:
     return gone
 
 
+def disconnect_reason(code: LeaveCode | None) -> models.DisconnectReason:
+    """Why somebody is gone."""
+    return enums.DISCONNECT_REASONS[code or LeaveCode.INTERNAL]
+
+
 def is_handover(left: ParticipantLeft, arrived: Iterable[str]) -> bool:
     """Its identity lives on under another sid: clients see that by themselves."""
     return left.reason is LeaveCode.DUPLICATE_IDENTITY and left.identity in arrived

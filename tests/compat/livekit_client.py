@@ -60,7 +60,7 @@ class Client:
         self.events: list[tuple[str, tuple[Any, ...]]] = []
         self._news = asyncio.Event()
         for event in self.EVENTS:
-            self.room.on(event, self._recorder(event))
+            self.room.on(event, self._recorder(event))  # type: ignore[arg-type]
 
     def _recorder(self, event: str) -> Callable[..., None]:
         def record(*values: Any) -> None:

@@ -126,7 +126,7 @@ class TestBothModes:
             await bob.connect(ROOM)
             await alice.until(lambda: "bob" in alice.room.remote_participants)
 
-            @bob.me.register_rpc_method("greet")
+            @bob.me.register_rpc_method("greet")  # type: ignore[arg-type]
             async def greet(call: rtc.RpcInvocationData) -> str:
                 return f"{call.caller_identity} says {call.payload}"
 

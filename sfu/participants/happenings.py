@@ -1,0 +1,38 @@
+"""What the journal holds: rooms, people and tracks that came and went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sfu.participants.info import ParticipantInfo, RoomInfo
+from sfu.participants.sink import LeaveCode
+from sfu.tracks.track import TrackInfo
+
+
+class Kind(StrEnum):
+    """Wire format; LiveKit's names."""
+
+    ROOM_STARTED = "room_started"
+    ROOM_FINISHED = "room_finished"
+    PARTICIPANT_JOINED = "participant_joined"
+    """Its transport is connected."""
+    PARTICIPANT_LEFT = "participant_left"
+    PARTICIPANT_ABORTED = "participant_connection_aborted"
+    """It left before its transport was connected."""
+    TRACK_PUBLISHED = "track_published"
+    TRACK_UNPUBLISHED = "track_unpublished"
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One of them, with everything as it was then."""
+
+    kind: Kind
+    at: float
+    """Wall clock, seconds since 1970."""
+    room: RoomInfo
+    participant: ParticipantInfo | None = None
+    track: TrackInfo | None = None
+    reason: LeaveCode | None = None
+    """Why the room or the participant is gone."""
