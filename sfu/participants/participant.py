@@ -20,6 +20,7 @@ from sfu.core.ids import (
 )
 from sfu.core.observer import JoinTrace
 from sfu.core.shared import Shared
+from sfu.dataplane.commands import DataDialect
 from sfu.participants.audience import EVERYONE, Audience
 from sfu.participants.connection import Connection
 from sfu.participants.downlink import Downlink
@@ -103,6 +104,11 @@ class Participant:
     def dependent(self) -> bool:
         """As `ParticipantInfo.dependent`."""
         return is_dependent(self.kind, self.permissions)
+
+    @property
+    def by_channel(self) -> bool:
+        """Data reaches it by its channel, perhaps in a moment; else by signaling, in dialects that can."""
+        return self.data_ready or (self.data_routed and self.shape.data is not DataDialect.NATIVE)
 
     @property
     def receiving(self) -> Connection | None:

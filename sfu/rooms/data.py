@@ -36,7 +36,7 @@ def send(
         chosen = list(room.members.values())
     receivers = [member for member in chosen if member is not sender]
     shown = _shown(sender)
-    channels = tuple(member.id for member in receivers if member.data_ready)
+    channels = tuple(member.id for member in receivers if member.by_channel)
     # An empty list would mean everyone.
     if channels:
         command = SendData(
@@ -50,7 +50,7 @@ def send(
         room.context.plane.apply([command])
     event = DataReceived(shown, topic, payload, reliable)
     for member in receivers:
-        if not member.data_ready:
+        if not member.by_channel:
             room.broadcast.tell(member, event)
 
 

@@ -34,7 +34,7 @@ class Mailbox:
     def send(self, message: bytes, dialect: DataDialect) -> bool:
         """Send one whole message of a dialect; False if the participant speaks another, or has no channel."""
         member = self._participant
-        if not member.present or not member.data_ready or member.shape.data is not dialect:
+        if not member.present or not member.by_channel or member.shape.data is not dialect:
             return False
         command = SendData(
             room=self._room.id,

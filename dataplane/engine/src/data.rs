@@ -66,6 +66,14 @@ impl Engine {
             let Some(channels) = &mut transport.channels else { break };
             let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
             match channels.poll_news(dialect, now) {
+                None if channels.is_open(true) && !transport.held.is_empty() => {
+                    for message in transport.held.take(now) {
+                        match channels.send(true, &message, now) {
+                            Ok(()) => transport.stats.data_messages_sent += 1,
+                            Err(reason) => self.out.drops.count(reason),
+                        }
+                    }
+                }
                 None => break,
                 Some(ChannelNews::Ready) => {
                     self.out.events.push(Event::DataReady { transport: transport.id });
@@ -242,8 +250,15 @@ impl Engine {
             let Some(key) = self.names.transports.get(id).copied() else { continue };
             let transport = &mut self.transports[key];
             let sent = match &mut transport.channels {
-                Some(channels) => channels.send(delivery.reliable, &delivery.bytes, now),
-                None => Err(DropReason::DataNotRoutable),
+                Some(channels) if channels.is_open(delivery.reliable) => {
+                    channels.send(delivery.reliable, &delivery.bytes, now)
+                }
+                _ if delivery.reliable => {
+                    // Its handshakes may take a moment yet.
+                    transport.held.push(delivery.bytes.clone(), now);
+                    continue;
+                }
+                _ => Err(DropReason::DataNotRoutable),
             };
             match sent {
                 Ok(()) => transport.stats.data_messages_sent += 1,

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use airside_dtls::SrtpKeying;
 
 use crate::command::{AddTransport, Role, SetRemote};
+use crate::envelope::held::Held;
 use crate::error::DropReason;
 use crate::event::TransportState;
 use crate::ids::{RoomId, TransportId};
@@ -80,6 +81,8 @@ pub(crate) struct Transport {
     pub(crate) data: bool,
     /// The data channels are ours to open.
     pub(crate) opens_channels: bool,
+    /// Reliable messages that wait for its channel.
+    pub(crate) held: Held,
 
     /// Tracks it publishes, by key.
     pub(crate) tracks: Vec<usize>,
@@ -146,6 +149,7 @@ impl Transport {
             remb: false,
             data: false,
             opens_channels: false,
+            held: Held::default(),
             tracks: Vec::new(),
             bindings: Bindings::default(),
             publisher_clock: PublisherClock::default(),

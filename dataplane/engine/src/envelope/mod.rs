@@ -4,6 +4,7 @@
 //! [`routing::RoutingTable`], and is [`encode`]d once per dialect of its receivers, with the sender
 //! and the sequence number that the table gave it.
 
+pub(crate) mod held;
 pub mod livekit;
 pub mod native;
 mod protobuf;

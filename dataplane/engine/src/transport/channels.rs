@@ -112,6 +112,11 @@ impl Channels {
         }
     }
 
+    /// The channel is there to send on.
+    pub(crate) fn is_open(&self, reliable: bool) -> bool {
+        if reliable { self.reliable.is_some() } else { self.lossy.is_some() }
+    }
+
     /// Queues one message.
     ///
     /// # Errors
