@@ -89,6 +89,7 @@ STEPS = (
         "real sockets, aiortc, hostile input",
         lambda: [pytest("-m", "not bench", "tests/loopback")],
     ),
+    Step("compat", "LiveKit's own packages, unmodified", lambda: [pytest("tests/compat")]),
     Step("browser", "Chromium, Firefox, GStreamer", lambda: [pytest("tests/browser")]),
     Step(
         "wheel", "a wheel in an empty environment runs the server", lambda: [tool("python", "tests/wheel.py")]

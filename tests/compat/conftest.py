@@ -7,8 +7,6 @@ import pytest
 
 from tests.support.server import Server, running_server
 
-pytest.importorskip("livekit.rtc")
-
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[Server]:

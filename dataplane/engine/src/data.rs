@@ -1,7 +1,8 @@
 //! Data messages: in over one transport's channels, out over those of everybody they are for.
 //!
 //! A message crosses to another worker once, written already in each dialect its receivers there
-//! want. Nothing is kept here: what a receiver has not read waits in its own bounded association.
+//! want. What a receiver has not read waits in its own bounded association; what comes before its
+//! channel is open, in a bounded queue of its transport.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -255,7 +256,8 @@ impl Engine {
                 }
                 _ if delivery.reliable => {
                     // Its handshakes may take a moment yet.
-                    transport.held.push(delivery.bytes.clone(), now);
+                    let dropped = transport.held.push(delivery.bytes.clone(), now);
+                    (0..dropped).for_each(|_| self.out.drops.count(DropReason::DataNotRoutable));
                     continue;
                 }
                 _ => Err(DropReason::DataNotRoutable),

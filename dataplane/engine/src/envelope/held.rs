@@ -21,13 +21,15 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    /// Keeps a message; older ones make room.
-    pub(crate) fn push(&mut self, message: Bytes, now: Instant) {
+    /// Keeps a message; older ones make room. How many were given up for that.
+    pub(crate) fn push(&mut self, message: Bytes, now: Instant) -> usize {
         self.bytes += message.len();
         self.messages.push_back((now, message));
+        let before = self.messages.len();
         while self.bytes > MAX_BYTES || self.messages.len() > MAX_MESSAGES || self.is_stale(now) {
             self.pop();
         }
+        before - self.messages.len()
     }
 
     /// Nothing waits.
@@ -73,10 +75,8 @@ mod tests {
     #[test]
     fn bytes_number_and_age_are_bounded() {
         let (mut waiting, now) = (Held::default(), Instant::now());
-        for _ in 0..10 {
-            waiting.push(Bytes::from(vec![0; 20_000]), now);
-        }
-        assert_eq!(held(&mut waiting, now).len(), 3);
+        let dropped: usize = (0..10).map(|_| waiting.push(Bytes::from(vec![0; 20_000]), now)).sum();
+        assert_eq!((held(&mut waiting, now).len(), dropped), (3, 7));
         for _ in 0..1000 {
             waiting.push(Bytes::from_static(b"x"), now);
         }

@@ -142,3 +142,22 @@ fn reader_that_stops_is_cut_off_and_the_room_goes_on() {
     sim.run(Duration::from_secs(20));
     assert_eq!(received(&sim, carol).len(), 200, "the others missed nothing");
 }
+
+#[test]
+fn who_is_still_connecting_misses_no_reliable_message() {
+    let mut sim = Sim::new(95, 2);
+    let alice = room(&mut sim, &["alice"])[0];
+    let bob = sim.connect();
+    sim.add_member(bob, "bob");
+    for text in [b"1", b"2"] {
+        send(&mut sim, alice, true, &message("chat", &[], text));
+        send(&mut sim, alice, false, &message("cursor", &[], text));
+    }
+    sim.run_ms(500);
+    send(&mut sim, alice, true, &message("chat", &[], b"3"));
+    sim.run_ms(300);
+    let texts: Vec<(String, Vec<u8>)> =
+        received(&sim, bob).into_iter().map(|(_, topic, payload, _)| (topic, payload)).collect();
+    let expected = [b"1", b"2", b"3"].map(|text| ("chat".to_owned(), text.to_vec()));
+    assert_eq!(texts, expected, "in order; what is out of date soon is not kept");
+}
