@@ -29,7 +29,7 @@ from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequ
 from sfu.participants.sink import Joined, LeaveCode, OfferResult, ParticipantSink, Reconnect, Resumed
 from sfu.participants.subscriber import Subscriber
 from sfu.participants.validation import check_data, check_join, check_metadata, check_name
-from sfu.rooms import administration, data, downlinks, offers, publications, tracing
+from sfu.rooms import administration, data, downlinks, offers, publications, quality, tracing
 from sfu.rooms.context import Context, Directory, Seat
 from sfu.rooms.mailboxes import Mailbox, Receive
 from sfu.rooms.plane_events import PlaneEvents
@@ -147,6 +147,7 @@ class Service:
         if prepared is not None:
             result = offers.commit(room, member, prepared, snapshot=True)
         member.outbox.post(Joined(room.joined_state(member, result)))
+        quality.tell_all(room, member)
         if request.shape.two_connections and permissions.can_subscribe:
             downlinks.start(room, member)
         tracing.step(context, member, JoinStep.AUTH, authorized_at)
@@ -208,6 +209,7 @@ class Service:
         if missed is None:
             left = tuple(gone for gone in outbox.departed() if gone.identity not in room.members)
             outbox.send(outbox.seq, Resumed(room.joined_state(member), answer_sdp, left))
+            quality.tell_all(room, member)
         else:
             outbox.send(request.last_seq, Resumed(None, answer_sdp))
             for seq, event in missed:

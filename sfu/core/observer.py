@@ -87,5 +87,8 @@ class Observer(Protocol):
     def subscription_unbound(self, kind: MediaKind) -> None:
         """A track was taken off a slot."""
 
+    def stream_paused(self) -> None:
+        """The network of a subscriber is why it gets nothing of a video track."""
+
     def command_failed(self, command: str) -> None:
         """The packet plane refused a command: our bug."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from sfu.core.errors import ServerError
 from sfu.core.ids import RoomId, SlotId, TrackId, TransportId, WorkerId
+from sfu.core.quality import Direction, QualityClass
 
 
 class TransportState(StrEnum):
@@ -130,6 +131,28 @@ class SlotAllocation:
 
 
 @dataclass(frozen=True, slots=True)
+class WantedLayers:
+    """The best layer that anybody takes changed. More is told at once, less late; only by the home worker."""
+
+    worker: WorkerId
+    track: TrackId
+    best: int | None
+    """Index into its layers. None: nobody takes anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good the way to or from a peer is changed, in a word; at most once in 5 s for each direction."""
+
+    worker: WorkerId
+    transport: TransportId
+    direction: Direction
+    quality: QualityClass
+    score: float
+    """Mean opinion score of its worst track, 1 to 4.5."""
+
+
+@dataclass(frozen=True, slots=True)
 class Speakers:
     """Active speakers of this worker's publishers changed; at most 2.5/s per room."""
 
@@ -173,6 +196,8 @@ Event = (
     | LayerStopped
     | SlotLayer
     | SlotAllocation
+    | WantedLayers
+    | Quality
     | Speakers
     | Data
     | CommandFailed
@@ -219,6 +244,10 @@ _DECODERS: Mapping[str, Callable[..., Event | WorkerStats]] = {
     "slot_layer": SlotLayer,
     "slot_allocation": lambda worker, slot, target, paused, reason, text, rates: SlotAllocation(
         worker, slot, target, paused, AllocationReason(reason), text, *rates
+    ),
+    "wanted_layers": WantedLayers,
+    "quality": lambda worker, transport, direction, quality, score: Quality(
+        worker, transport, Direction(direction), QualityClass(quality), score
     ),
     "speakers": Speakers,
     "data": Data,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sfu.core.ids import Identity, ParticipantSid, RoomName, RoomSid, TrackSid
+from sfu.core.quality import QualityClass
 from sfu.participants.permissions import Permissions
 from sfu.tracks.track import TrackInfo
 
@@ -117,3 +118,14 @@ class Speaker:
     track: TrackSid
     level: float
     """0 (just audible) to 1 (as loud as can be)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParticipantQuality:
+    """How good somebody's connection is, in its worse direction."""
+
+    participant: ParticipantSid
+    identity: Identity
+    quality: QualityClass
+    score: float
+    """Mean opinion score, 1 to 4.5 (ITU-T G.107, annex B)."""

@@ -29,6 +29,7 @@ from sfu.participants.lifecycle import Lifecycle
 from sfu.participants.outbox import Outbox
 from sfu.participants.permissions import Permissions
 from sfu.participants.publishing import Publication
+from sfu.participants.quality import ConnectionQuality
 from sfu.participants.requests import NATIVE_SHAPE, Shape, TrackRequest
 from sfu.participants.sink import PublishedTrack
 from sfu.participants.subscriber import Subscriber
@@ -84,6 +85,7 @@ class Participant:
     """Runs from the first offer until its transport is connected."""
     answer_timer: Timer | None = None
     """Runs while an offer of ours waits for its answer."""
+    quality: ConnectionQuality = field(default_factory=ConnectionQuality)
     version: int = 1
     _info: Shared[ParticipantInfo] | None = None
 

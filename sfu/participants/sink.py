@@ -12,7 +12,8 @@ from typing import Protocol
 
 from sfu.core.ids import Identity, Mid, ParticipantSid, SessionId, TrackSid
 from sfu.core.shared import Shared
-from sfu.participants.info import ParticipantInfo, RoomInfo, Speaker
+from sfu.dataplane.events import AllocationReason
+from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo, Speaker
 from sfu.participants.permissions import Permissions
 from sfu.tracks.track import TrackInfo
 
@@ -158,6 +159,55 @@ class SpeakersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityChanged:
+    """Whose connections are better or worse than was told before; who was never named is excellent. The same
+    object for everyone in the room, but for what newcomers are told."""
+
+    qualities: Shared[tuple[ParticipantQuality, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStateChanged:
+    """What the receiver's network allows a video track it is subscribed to, and why not more."""
+
+    track: TrackSid
+    participant: ParticipantSid
+    """Its publisher."""
+    paused: bool
+    """The network is why nothing is sent."""
+    height_px: int
+    """Of the picture that is sent, or will be from its next keyframe on; 0 none, or unknown."""
+    reason: AllocationReason
+    text: str
+    """The reason for people: `360p: the link gives 620 kbit/s, 720p needs 1500`."""
+    estimate_bps: int | None
+    """What may be sent to the receiver in all. None: no limit is known."""
+    available_bps: int
+    """What of it this track could have; 0 where the reason names none."""
+    needed_bps: int
+    """What the next better quality needs; 0 where the reason names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedLayer:
+    """One layer of an own track, and whether anybody takes it."""
+
+    rid: str
+    """`a=rid` of simulcast; "" without."""
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WantedLayersChanged:
+    """The receiver's own video track: it may leave out the layers that nobody takes (dynacast)."""
+
+    track: TrackSid
+    mime: str
+    layers: tuple[WantedLayer, ...]
+    """Lowest first; what is wanted has no gaps."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionBound:
     """From now on this section carries that track."""
 
@@ -276,6 +326,9 @@ DomainEvent = (
     | ParticipantsChanged
     | RoomUpdated
     | SpeakersChanged
+    | QualityChanged
+    | StreamStateChanged
+    | WantedLayersChanged
     | SubscriptionBound
     | SubscriptionUnbound
     | SectionsNeeded

@@ -9,6 +9,7 @@ from sfu.core.codecs import MediaKind
 from sfu.core.errors import CodecMismatchError
 from sfu.core.ids import Mid, ParticipantSid, SlotId, TrackSid
 from sfu.dataplane.commands import Subscribe, Unsubscribe, UpdateSubscription
+from sfu.dataplane.events import SlotAllocation
 from sfu.participants.sink import (
     DomainEvent,
     SectionsNeeded,
@@ -49,6 +50,8 @@ class Subscriber:
         self.applied: dict[SlotId, Assignment] = {}
         self.layers: dict[SlotId, int | None] = {}
         """What the plane forwards of each bound slot; missing: it has not said."""
+        self.allocations: dict[SlotId, SlotAllocation] = {}
+        """What the network allows each bound slot; missing: the plane has not said."""
         self._slot_by_track: dict[TrackSid, SlotId] = {}
         self._asked = dict.fromkeys(MediaKind, 0)
         self._failed: set[TrackSid] = set()
@@ -76,7 +79,7 @@ class Subscriber:
         if slot is None:
             return None
         del self.applied[slot]
-        self.layers.pop(slot, None)
+        self._forget(slot)
         return SubscriptionUnbound(track.sid, slots[slot].mid)
 
     def move(self, old: SlotId, new: SlotId) -> Assignment | None:
@@ -92,6 +95,7 @@ class Subscriber:
         """All slots are gone, with the transport."""
         self.applied.clear()
         self.layers.clear()
+        self.allocations.clear()
         self._slot_by_track.clear()
 
     def replan(
@@ -118,7 +122,7 @@ class Subscriber:
         events += self._report_failures(planned.failures, catalog)
         needed = self._ask(planned.missing, more_sections)
         for slot, _ in difference.unbound:
-            self.layers.pop(slot, None)
+            self._forget(slot)
         self.applied = dict(planned.assignments)
         self._slot_by_track = {item.sid: slot for slot, item in self.applied.items()}
         self._failed -= {new.sid for _, new in difference.bound}
@@ -129,6 +133,10 @@ class Subscriber:
         bound = tuple(track for _, new in difference.bound if (track := catalog.get(new.sid)) is not None)
         unbound = tuple(slots[slot].kind for slot, _ in difference.unbound if slot in slots)
         return Step(difference.commands, tuple(events), bound, unbound, needed)
+
+    def _forget(self, slot: SlotId) -> None:
+        self.layers.pop(slot, None)
+        self.allocations.pop(slot, None)
 
     def _report_failures(
         self, failures: tuple[Failure, ...], catalog: TrackCatalog

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from sfu.core.clock import Clock, Timer
 from sfu.core.ids import ParticipantSid
 from sfu.core.shared import Shared
-from sfu.participants.info import RoomInfo, Speaker
+from sfu.participants.info import ParticipantQuality, RoomInfo, Speaker
 from sfu.participants.participant import Participant
 from sfu.participants.sink import (
     DomainEvent,
@@ -20,6 +20,7 @@ from sfu.participants.sink import (
     ParticipantLeft,
     ParticipantsChange,
     ParticipantsChanged,
+    QualityChanged,
     RoomUpdated,
     SpeakersChanged,
 )
@@ -51,6 +52,7 @@ class Broadcast:
         """Those whose joining was told."""
         self._room_changed = False
         self._speakers: Shared[tuple[Speaker, ...]] | None = None
+        self._qualities: Shared[tuple[ParticipantQuality, ...]] | None = None
         self._held: dict[ParticipantSid, tuple[Participant, list[Callable[[], None]]]] = {}
         """News for one member that must not overtake a change it has not seen yet."""
         self._batch: tuple[DomainEvent, ...] = ()
@@ -87,6 +89,13 @@ class Broadcast:
     def speakers_changed(self, speakers: tuple[Speaker, ...]) -> None:
         """Only the newest list counts."""
         self._speakers = Shared(speakers)
+        self._schedule()
+
+    def quality_changed(self, qualities: tuple[ParticipantQuality, ...]) -> None:
+        """Not more often than flushes happen: what was given before and is not told yet is joined to it."""
+        waiting = self._qualities.value if self._qualities is not None else ()
+        merged = {item.participant: item for item in (*waiting, *qualities)}
+        self._qualities = Shared(tuple(merged.values()))
         self._schedule()
 
     def tell(self, member: Participant, event: DomainEvent, about: ParticipantSid | None = None) -> None:
@@ -165,8 +174,10 @@ class Broadcast:
             yield RoomUpdated(self._room_info())
         if self._speakers is not None:
             yield SpeakersChanged(self._speakers)
+        if self._qualities is not None:
+            yield QualityChanged(self._qualities)
         self._changed, self._left = {}, {}
-        self._room_changed, self._speakers = False, None
+        self._room_changed, self._speakers, self._qualities = False, None, None
 
     def _deliver(self, member: Participant) -> None:
         for event in self._batch:
@@ -178,5 +189,10 @@ class Broadcast:
             self._deliver(self._waiting.pop(sid))
         if self._waiting:
             self._timer = self._clock.call_later(0.0, self._deliver_slice)
-        elif self._changed or self._left or self._room_changed or self._speakers is not None:
+        elif self._pending:
             self._schedule()
+
+    @property
+    def _pending(self) -> bool:
+        news = self._speakers is not None or self._qualities is not None
+        return news or self._room_changed or bool(self._changed) or bool(self._left)

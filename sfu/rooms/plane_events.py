@@ -13,17 +13,20 @@ from sfu.dataplane.events import (
     Event,
     LayerStarted,
     LayerStopped,
+    Quality,
+    SlotAllocation,
     SlotLayer,
     Speakers,
     TransportState,
     TransportStateChanged,
+    WantedLayers,
 )
 from sfu.participants.connection import Connection
 from sfu.participants.happenings import Kind
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
 from sfu.participants.sink import LeaveCode, MediaStateChanged, Reconnect
-from sfu.rooms import publications, tracing
+from sfu.rooms import publications, quality, tracing
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.room import Room
 from sfu.transport import lifecycle as transport
@@ -92,6 +95,21 @@ class PlaneEvents:
                     member.subscriber.layers[event.slot] = event.layer
                     if event.layer is not None:
                         tracing.first_media(self._context, member)
+            case SlotAllocation():
+                member = self._directory.slots.get(event.slot)
+                if member is not None and event.slot in member.subscriber.applied:
+                    session = self._directory.sessions.get(member.session_id)
+                    if session is not None:
+                        quality.allocation_changed(session.room, member, event)
+            case WantedLayers():
+                entry = self._directory.tracks.get(event.track)
+                if entry is not None:
+                    seat, track = entry
+                    quality.layers_wanted(seat.room, seat.participant, track, event)
+            case Quality():
+                seat = self._directory.transports.get(event.transport)
+                if seat is not None and seat.participant.present:
+                    quality.connection_reported(seat.room, seat.participant, event)
             case Speakers():
                 room = self._directory.rooms.get(event.room)
                 if room is not None:

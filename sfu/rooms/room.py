@@ -51,6 +51,7 @@ from sfu.rooms import downlinks, mailboxes, renewal, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.planner import Planner
+from sfu.rooms.quality import QualityNews
 from sfu.rooms.speakers import SpeakerBoard
 from sfu.router.plan import Slot
 from sfu.tracks.catalog import TrackCatalog
@@ -85,6 +86,7 @@ class Room:
         self.members: dict[Identity, Participant] = {}
         self.catalog = TrackCatalog()
         self.broadcast = Broadcast(context.clock, self.members.values, self.info)
+        self.quality = QualityNews(context.clock, self.broadcast)
         self.planner = Planner(context.clock, self._replan)
         self.expiry: Timer | None = None
         """Runs while nobody is here. Kept by the registry."""
@@ -325,6 +327,7 @@ class Room:
             self.expiry.cancel()
             self.expiry = None
         self.broadcast.close()
+        self.quality.close()
         self.planner.close()
         self._clear(code, text, reconnect, len(self.members) if at_once else CLEAR_SLICE)
 

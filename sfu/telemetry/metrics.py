@@ -74,6 +74,10 @@ class Metrics:
         self._command_failures = counter(
             "plane_command_failures_total", "Commands the packet plane refused.", ["command"]
         )
+        self._streams_paused = counter(
+            "streams_paused_total",
+            "Video that was held back, since its subscriber's network took none of it.",
+        )
         self._sockets = gauge("signaling_connections", "Open signaling WebSockets.")
         self._sockets_closed = counter(
             "signaling_closed_total", "Signaling WebSockets that ended, by close code.", ["code"]
@@ -144,6 +148,10 @@ class Metrics:
     def command_failed(self, command: str) -> None:
         """As `Observer.command_failed`."""
         self._command_failures.labels(command).inc()
+
+    def stream_paused(self) -> None:
+        """As `Observer.stream_paused`."""
+        self._streams_paused.inc()
 
     # Signaling and process
 

@@ -64,6 +64,9 @@ class Track:
     server_muted: bool = False
     """Muted by an administrator: held back here too, so that it holds for a client that does not obey."""
 
+    wanted_layers: int | None = None
+    """How many of its layers anybody takes, from the lowest; None: the plane has not said."""
+
     @property
     def sid(self) -> TrackSid:
         """Public id."""

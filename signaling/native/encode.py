@@ -9,7 +9,7 @@ from typing import assert_never
 
 from sfu.core.shared import Shared
 from sfu.participants import sink
-from sfu.participants.info import ParticipantInfo, RoomInfo, Speaker
+from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo, Speaker
 from sfu.participants.permissions import Permissions
 from sfu.tracks.track import TrackInfo
 from signaling.native import messages, values
@@ -109,6 +109,8 @@ def event(seq: int, news: sink.DomainEvent, begin: Callable[[sink.Joined | sink.
             body = _wrap(type=b'"room"', room=room.encoded(DIALECT, _room))
         case sink.SpeakersChanged(speakers):
             body = speakers.encoded(DIALECT, _speakers)
+        case sink.QualityChanged(qualities):
+            body = qualities.encoded(DIALECT, _qualities)
         case _:
             body = message(_own(news))
     # Every body is a JSON object with at least a type; its number goes first.
@@ -143,6 +145,20 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             return messages.SectionsNeeded(audio=audio, video=video)
         case sink.SubscriptionFailed(track=track, code=code, text=text):
             return messages.SubscriptionFailed(track_id=track, code=code, message=text)
+        case sink.StreamStateChanged():
+            return messages.StreamState(
+                track_id=news.track,
+                state="paused" if news.paused else "active",
+                height=news.height_px,
+                reason=news.reason.value,
+                message=news.text,
+                estimate_bps=news.estimate_bps,
+                available_bps=news.available_bps,
+                needed_bps=news.needed_bps,
+            )
+        case sink.WantedLayersChanged(track=track, layers=layers):
+            wanted = (values.WantedLayer(rid=each.rid, wanted=each.wanted) for each in layers)
+            return messages.WantedLayers(track_id=track, layers=tuple(wanted))
         case sink.PermissionsChanged(permissions=now):
             return messages.PermissionsUpdate(permissions=permissions(now))
         case sink.TrackMutedByServer(track=track, muted=muted):
@@ -167,6 +183,7 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             | sink.ParticipantsChanged()
             | sink.RoomUpdated()
             | sink.SpeakersChanged()
+            | sink.QualityChanged()
         ):
             raise TypeError(f"{type(news).__name__} is encoded by `event`")
         case sink.OfferMade():
@@ -211,6 +228,22 @@ def _speakers(speakers: tuple[Speaker, ...]) -> bytes:
                     level=round(min(1.0, max(0.0, speaker.level)), 3),
                 )
                 for speaker in speakers
+            )
+        )
+    )
+
+
+def _qualities(qualities: tuple[ParticipantQuality, ...]) -> bytes:
+    return message(
+        messages.Quality(
+            participants=tuple(
+                values.ConnectionQuality(
+                    participant_id=each.participant,
+                    identity=each.identity,
+                    quality=each.quality.value,
+                    score=round(min(4.5, max(1.0, each.score)), 2),
+                )
+                for each in qualities
             )
         )
     )

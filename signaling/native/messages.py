@@ -14,6 +14,7 @@ from signaling.native.values import (
     Attributes,
     Binding,
     ClientInfo,
+    ConnectionQuality,
     Departure,
     Encryption,
     HeightPx,
@@ -36,6 +37,7 @@ from signaling.native.values import (
     Source,
     Speaker,
     Topic,
+    WantedLayer,
 )
 
 PROTOCOL_VERSION = 1
@@ -380,6 +382,43 @@ class Speakers(Event):
     speakers: tuple[Speaker, ...] = ()
 
 
+class Quality(Event):
+    """Whose connection is better or worse now, at most once a second. Who was never named: excellent."""
+
+    type: Literal["quality"] = "quality"
+    participants: tuple[ConnectionQuality, ...] = ()
+    """May hold the client itself."""
+
+
+class StreamState(Event):
+    """What the client's network allows a video track it is subscribed to changed, or why it is not more."""
+
+    type: Literal["stream_state"] = "stream_state"
+    track_id: Id
+    state: Literal["active", "paused"]
+    """`paused`: the network takes none of it; it comes back by itself."""
+    height: Annotated[int, Field(ge=0)] = 0
+    """Of the picture that is sent, or will be from its next keyframe on; 0: none, or unknown."""
+    reason: Literal["wanted", "not_wanted", "not_published", "link", "settling", "paused", "overshoot"]
+    message: str
+    """The reason for people."""
+    estimate_bps: Annotated[int, Field(ge=0)] | None = None
+    """What may be sent to the client in all; null: no limit is known."""
+    available_bps: Annotated[int, Field(ge=0)] = 0
+    """What of it this track could have; 0 where the reason names none."""
+    needed_bps: Annotated[int, Field(ge=0)] = 0
+    """What the next better quality needs; 0 where the reason names none."""
+
+
+class WantedLayers(Event):
+    """Which layers of the client's own video track anybody takes: it should send no others."""
+
+    type: Literal["wanted_layers"] = "wanted_layers"
+    track_id: Id
+    layers: tuple[WantedLayer, ...]
+    """Lowest first."""
+
+
 class RoomUpdate(Event):
     """The room changed."""
 
@@ -474,6 +513,9 @@ ServerMessage = (
     | SectionsNeeded
     | SubscriptionFailed
     | Speakers
+    | Quality
+    | StreamState
+    | WantedLayers
     | RoomUpdate
     | PermissionsUpdate
     | Muted

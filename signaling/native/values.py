@@ -197,6 +197,23 @@ class Speaker(Message):
     """0 silent to 1 loudest."""
 
 
+class ConnectionQuality(Message):
+    """How good somebody's connection is, in its worse direction."""
+
+    participant_id: Id
+    identity: str
+    quality: Literal["lost", "poor", "good", "excellent"]
+    score: Annotated[float, Field(ge=1.0, le=4.5)]
+    """Mean opinion score (ITU-T G.107, annex B)."""
+
+
+class WantedLayer(Message):
+    """A layer of an own track, and whether anybody takes it."""
+
+    rid: str
+    wanted: bool
+
+
 class Departure(Message):
     """A participant that is gone."""
 

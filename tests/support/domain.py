@@ -64,6 +64,7 @@ class Recorder:
         self.subscriptions = 0
         self.left: list[str] = []
         self.failed: list[str] = []
+        self.paused = 0
         self.closed_rooms: list[str] = []
 
     def join_outcome(self, outcome: str) -> None:
@@ -100,6 +101,9 @@ class Recorder:
 
     def subscription_unbound(self, kind: MediaKind) -> None:
         self.subscriptions -= 1
+
+    def stream_paused(self) -> None:
+        self.paused += 1
 
     def command_failed(self, command: str) -> None:
         self.failed.append(command)

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::ids::{RoomId, SlotId, TrackId, TransportId};
 use crate::layer::Layer;
+use crate::quality::Verdict;
 use crate::stats::StatsColumns;
 
 /// States of a transport as seen from outside.
@@ -63,6 +64,15 @@ pub struct SlotAllocation {
     pub needed_bps: u64,
 }
 
+/// The two ways of a transport, as its peer sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// What the peer publishes.
+    Up,
+    /// What the peer receives.
+    Down,
+}
+
 /// One piece of news.
 #[derive(Clone, Debug)]
 pub enum Event {
@@ -108,6 +118,24 @@ pub enum Event {
     /// What the way to a subscriber allows one of its video slots changed, or why; coalesced. Only
     /// for transports whose bandwidth is estimated.
     SlotAllocation(SlotAllocation),
+    /// The best layer of a track that anybody takes changed: its publisher may leave out what is
+    /// above it. More is told at once, less late; coalesced.
+    WantedLayers {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers; `None`: nobody takes anything.
+        best: Option<u8>,
+    },
+    /// How good the way to or from a peer is changed, in a word; at most once in 5 s for each
+    /// direction.
+    Quality {
+        /// Whose.
+        transport: TransportId,
+        /// Which way.
+        direction: Direction,
+        /// Of its worst track.
+        verdict: Verdict,
+    },
     /// Active speakers of this worker's publishers changed; at most 2.5/s per room.
     Speakers {
         /// Which room.

@@ -16,6 +16,7 @@ pub(crate) struct EventQueue {
     /// News of which only the latest counts; sent when everything in order is.
     slots: FxHashMap<SlotId, Option<u8>>,
     allocations: FxHashMap<SlotId, SlotAllocation>,
+    wanted: FxHashMap<TrackId, Option<u8>>,
     speakers: FxHashMap<RoomId, Vec<(TrackId, u8)>>,
     overflowed: bool,
 }
@@ -28,6 +29,9 @@ impl EventQueue {
             }
             Event::SlotAllocation(news) => {
                 self.allocations.insert(news.slot, news);
+            }
+            Event::WantedLayers { track, best } => {
+                self.wanted.insert(track, best);
             }
             Event::Speakers { room, speakers } => {
                 self.speakers.insert(room, speakers);
@@ -54,6 +58,10 @@ impl EventQueue {
         }
         if let Some(&slot) = self.allocations.keys().next() {
             return self.allocations.remove(&slot).map(Event::SlotAllocation);
+        }
+        if let Some(&track) = self.wanted.keys().next() {
+            let best = self.wanted.remove(&track)?;
+            return Some(Event::WantedLayers { track, best });
         }
         let room = *self.speakers.keys().next()?;
         let speakers = self.speakers.remove(&room)?;

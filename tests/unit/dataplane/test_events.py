@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sfu.core.ids import RoomId, SlotId, TrackId, TransportId, WorkerId
+from sfu.core.quality import Direction, QualityClass
 from sfu.dataplane.events import (
     AllocationReason,
     CloseReason,
@@ -14,6 +15,7 @@ from sfu.dataplane.events import (
     Event,
     LayerStarted,
     LayerStopped,
+    Quality,
     Resync,
     SlotAllocation,
     SlotLayer,
@@ -21,6 +23,7 @@ from sfu.dataplane.events import (
     TransportState,
     TransportStateChanged,
     UnknownEventError,
+    WantedLayers,
     WorkerStats,
     decode,
 )
@@ -50,9 +53,13 @@ LINES: list[tuple[tuple[object, ...], Event]] = [
     ),
     (
         ("slot_allocation", 1, 9, None, True, "paused", "paused: …", (None, 40_000, 71_000)),
-        SlotAllocation(
-            W, SlotId(9), None, True, AllocationReason.PAUSED, "paused: …", None, 40_000, 71_000
-        ),
+        SlotAllocation(W, SlotId(9), None, True, AllocationReason.PAUSED, "paused: …", None, 40_000, 71_000),
+    ),
+    (("wanted_layers", 1, 7, 1), WantedLayers(W, TrackId(7), 1)),
+    (("wanted_layers", 1, 7, None), WantedLayers(W, TrackId(7), None)),
+    (
+        ("quality", 1, 5, "up", "poor", 2.5),
+        Quality(W, TransportId(5), Direction.UP, QualityClass.POOR, 2.5),
     ),
     (("speakers", 1, 3, ((7, 200),)), Speakers(W, RoomId(3), ((TrackId(7), 200),))),
     (("data", 1, 5, "airside/x", b"y"), Data(W, TransportId(5), "airside/x", b"y")),

@@ -8,6 +8,7 @@ import pytest
 from sfu.core.codecs import Encryption, MediaKind, TrackSource
 from sfu.core.ids import Identity, Mid, ParticipantSid, RoomName, RoomSid, SessionId, TrackSid
 from sfu.core.shared import Shared
+from sfu.dataplane.events import AllocationReason
 from sfu.participants import sink
 from sfu.participants.info import ParticipantInfo, ParticipantKind, ParticipantState, RoomInfo, Speaker
 from sfu.participants.permissions import Permissions
@@ -97,6 +98,17 @@ def frame(event: sink.DomainEvent, seq: int = 7) -> Any:
         (sink.ParticipantsChanged(Shared(sink.ParticipantsChange((), (), ()))), "participants"),
         (sink.RoomUpdated(Shared(ROOM)), "room"),
         (sink.SpeakersChanged(Shared(())), "speakers"),
+        (sink.QualityChanged(Shared(())), "quality"),
+        (
+            sink.StreamStateChanged(
+                TRACK.sid, ADA.sid, True, 0, AllocationReason.PAUSED, "paused: …", None, 40_000, 71_000
+            ),
+            "stream_state",
+        ),
+        (
+            sink.WantedLayersChanged(TRACK.sid, "video/VP8", (sink.WantedLayer("q", True),)),
+            "wanted_layers",
+        ),
         (sink.SubscriptionBound(TRACK.sid, ADA.sid, Mid("3")), "subscribed"),
         (sink.SubscriptionUnbound(TRACK.sid, Mid("3")), "unsubscribed"),
         (sink.SectionsNeeded(1, 2), "sections_needed"),

@@ -1,6 +1,6 @@
 //! Events as tuples: kind, worker, then fields in the order of `sfu/dataplane/events.py`.
 
-use airside_engine::event::{CloseReason, Event, TransportState};
+use airside_engine::event::{CloseReason, Direction, Event, TransportState};
 use airside_engine::ids::WorkerId;
 use airside_engine::stats::{StatsColumns, Values};
 use pyo3::prelude::*;
@@ -48,6 +48,14 @@ pub(super) fn event<'py>(
             let (slot, paused, reason, text) = (news.slot.0, news.paused, news.reason, news.text);
             ("slot_allocation", worker, slot, target, paused, reason, text, rates).into_pyobject(py)
         }
+        Event::WantedLayers { track, best } => {
+            ("wanted_layers", worker, track.0, best).into_pyobject(py)
+        }
+        Event::Quality { transport, direction, verdict } => {
+            let direction = direction_name(direction);
+            let (class, score) = (verdict.class.as_str(), verdict.mos);
+            ("quality", worker, transport.0, direction, class, score).into_pyobject(py)
+        }
         Event::Speakers { room, speakers } => {
             let speakers = speakers.into_iter().map(|(track, level)| (track.0, level));
             let speakers = PyTuple::new(py, speakers.collect::<Vec<_>>())?;
@@ -73,6 +81,13 @@ fn state_name(state: TransportState) -> &'static str {
         TransportState::Connected => "connected",
         TransportState::Disconnected => "disconnected",
         TransportState::Closed => "closed",
+    }
+}
+
+fn direction_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Up => "up",
+        Direction::Down => "down",
     }
 }
 
