@@ -58,6 +58,14 @@ def javascript() -> list[list[str]]:
     return [[node, "--check", file] for file in files]
 
 
+def compat() -> list[list[str]]:
+    """LiveKit's packages for Node and browsers are installed first, where npm is at hand."""
+    npm = shutil.which("npm")
+    quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
+    packages = [[npm, "ci", "--prefix", str(ROOT / "tests" / "compat" / "js"), *quiet]] if npm else []
+    return [*packages, pytest("tests/compat")]
+
+
 def deny() -> list[list[str]]:
     """Licences, sources and bans of the crates; advisories need the network."""
     if shutil.which("cargo-deny") is None:
@@ -89,7 +97,7 @@ STEPS = (
         "real sockets, aiortc, hostile input",
         lambda: [pytest("-m", "not bench", "tests/loopback")],
     ),
-    Step("compat", "LiveKit's own packages, unmodified", lambda: [pytest("tests/compat")]),
+    Step("compat", "LiveKit's own packages, unmodified", compat),
     Step("browser", "Chromium, Firefox, GStreamer", lambda: [pytest("tests/browser")]),
     Step(
         "wheel", "a wheel in an empty environment runs the server", lambda: [tool("python", "tests/wheel.py")]

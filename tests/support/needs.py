@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,9 @@ def need_gstreamer() -> None:
 def need_espeak() -> None:
     """Debian's `espeak-ng`."""
     _require(shutil.which("espeak-ng") is not None, "espeak-ng")
+
+
+def need_node_modules(folder: Path) -> None:
+    """Node, and what `npm ci` puts beside a package.json."""
+    found = shutil.which("node") is not None and (folder / "node_modules" / ".package-lock.json").exists()
+    _require(found, f"Node or its packages: npm ci --prefix {folder.name}")
