@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests.support.netns import Namespace
+
 START_TIMEOUT_S = 60.0
 CALL_TIMEOUT_S = 60.0
 MAX_MESSAGE = 64 * 1024 * 1024
@@ -201,13 +203,13 @@ def executable() -> str | None:
 
 
 @asynccontextmanager
-async def chromium(*extra_flags: str) -> AsyncIterator[Chromium]:
-    """A running browser; ended with its profile when the block ends."""
+async def chromium(*extra_flags: str, space: Namespace | None = None) -> AsyncIterator[Chromium]:
+    """A running browser, inside a namespace if one is given; ended with its profile when the block ends."""
     path = executable()
     assert path is not None, "install chromium"
     with tempfile.TemporaryDirectory(prefix="airside-chromium-", ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
-            path,
+            *(space.command(path) if space else (path,)),
             *FLAGS,
             *extra_flags,
             f"--user-data-dir={profile}",
@@ -225,7 +227,9 @@ async def chromium(*extra_flags: str) -> AsyncIterator[Chromium]:
                         endpoint = line.split("DevTools listening on ")[1].strip()
                         break
             drain = asyncio.create_task(_drain(stderr))
-            socket = await connect(endpoint, max_size=MAX_MESSAGE, compression=None)
+            port = int(endpoint.split("://")[1].split("/")[0].rsplit(":", 1)[1])
+            inside = space.connect(port) if space else None
+            socket = await connect(endpoint, max_size=MAX_MESSAGE, compression=None, sock=inside)
         except BaseException:
             process.kill()
             await process.wait()
