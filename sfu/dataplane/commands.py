@@ -193,6 +193,10 @@ class AddTrack:
     muted: bool
     cname: str
     """Given to subscribers: one per publishing participant (lip-sync)."""
+    screen: bool = False
+    """It shows a screen, which sends in bursts with long pauses."""
+    encrypted: bool = False
+    """Payloads are encrypted end to end: they are never made, unwrapped or wrapped by the engine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sfu.core.codecs import MediaKind
+from sfu.core.codecs import Encryption, MediaKind, TrackSource
 from sfu.core.errors import InvalidRequestError, TrackSectionError, TrackUndeclaredError
 from sfu.core.ids import Identity, Mid, ParticipantSid, RoomId, TrackId, TransportId, new_track_sid
 from sfu.dataplane.commands import AddTrack, LayerSpec, ReceiveCodec, TransportSource
@@ -259,4 +259,6 @@ def add_track(track: Track, section: ReceiveSection, transport: TransportId, roo
         muted=track.info.muted,
         # One per participant, so that receivers play its tracks in sync (RFC 3550 section 6.5.1).
         cname=track.info.participant,
+        screen=track.info.source is TrackSource.SCREEN_SHARE,
+        encrypted=track.info.encryption is not Encryption.NONE,
     )

@@ -146,6 +146,8 @@ impl Bench {
                     format: 1,
                 }],
                 layers: vec![layer],
+                screen: false,
+                encrypted: false,
                 muted: false,
                 cname: "publisher".into(),
             })

@@ -253,6 +253,10 @@ pub struct AddTrack {
     pub codecs: Vec<ReceiveCodec>,
     /// Lowest quality first; at least one.
     pub layers: Vec<LayerSpec>,
+    /// It shows a screen, which sends in bursts with long pauses.
+    pub screen: bool,
+    /// Payloads are encrypted end to end: they are never made, unwrapped or wrapped here.
+    pub encrypted: bool,
     /// Publishing starts muted.
     pub muted: bool,
     /// CNAME given to subscribers: one per publishing participant (lip-sync).

@@ -126,7 +126,7 @@ impl Engine {
     fn on_keyframe_request(&mut self, key: usize, ssrc: u32, now: Instant) {
         let Some((_, slot)) = self.slot_of(key, ssrc) else { return };
         slot.stats.keyframe_requests += 1;
-        let layer = slot.current().or(slot.target());
+        let layer = slot.stream().or(slot.waits_for());
         let track = slot.bound.as_ref().map(|bound| bound.track);
         if let (Some(layer), Some(track)) = (layer, track) {
             self.want_keyframe(track, layer, now);

@@ -10,6 +10,7 @@ use crate::egress::{Turn, send_media};
 use crate::engine::Engine;
 use crate::event::{CloseReason, Event};
 use crate::events::EventQueue;
+use crate::layers::Cause;
 use crate::packet::SourcePacket;
 use crate::ring::RingMessage;
 use crate::slot::Slot;
@@ -121,7 +122,7 @@ impl Engine {
             if layers >> packet.layer & 1 == 0 {
                 continue;
             }
-            let before = slot.current();
+            let before = slot.stream();
             let mut send = |slot: &mut Slot, packet: &SourcePacket| {
                 let outcome = slot.rewrite(packet, &track.layers, turn.now).and_then(|rewritten| {
                     send_media(arena, transport, slot, packet, &rewritten, turn)
@@ -131,16 +132,16 @@ impl Engine {
                 }
             };
             send(slot, packet);
-            if slot.current() != before {
+            if slot.stream() != before {
                 // It may have started late: the rest of its keyframe is here already then.
-                let layer = slot.current().and_then(|at| track.layers.get(usize::from(at)));
+                let layer = slot.stream().and_then(|at| track.layers.get(usize::from(at)));
                 if let Some(layer) = layer {
                     let following = packet.ext_seq + 1..=layer.newest().unwrap_or(0);
                     let cached = following.filter_map(|number| layer.cache.get(number));
                     cached.for_each(|packet| send(slot, packet));
                 }
                 layers = slot.interest();
-                let layer = slot.current();
+                let layer = slot.current().map(|layer| layer.spatial);
                 self.out.events.push(Event::SlotLayer { slot: slot.id, layer });
                 if let Some(at) = slot.report_at {
                     transport.report_by(at);
@@ -158,7 +159,7 @@ impl Engine {
         let mut wanted = 0u8;
         for entry in &mut fanout {
             let Some(slot) = self.slots.get_mut(entry.slot) else { continue };
-            wanted |= retarget(slot, track, &mut self.out.events, &mut entry.layers);
+            wanted |= retarget(slot, track, &mut self.out.events, &mut entry.layers, now);
         }
         track.fanout = fanout;
         for layer in 0..8 {
@@ -175,12 +176,15 @@ pub(crate) fn retarget(
     track: &Track,
     events: &mut EventQueue,
     layers: &mut u8,
+    now: Instant,
 ) -> u8 {
-    let before = slot.current();
-    slot.retarget(track);
+    let before = slot.stream();
+    slot.set_target(slot.wanted(track), Cause::Wish, now);
+    slot.follow_live(track);
     *layers = slot.interest();
-    if slot.current() != before {
-        events.push(Event::SlotLayer { slot: slot.id, layer: slot.current() });
+    if slot.stream() != before {
+        let layer = slot.current().map(|layer| layer.spatial);
+        events.push(Event::SlotLayer { slot: slot.id, layer });
     }
     slot.waits_for().map_or(0, |layer| 1 << layer)
 }

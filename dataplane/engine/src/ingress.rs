@@ -16,6 +16,7 @@ use crate::demux::{PacketKind, classify};
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::event::Event;
+use crate::layers::liveness::Life;
 use crate::nack::Action;
 use crate::net::Tuple;
 use crate::packet::{PassThrough, SourcePacket};
@@ -249,20 +250,17 @@ impl Engine {
         if !padding {
             layer.keep(Arc::clone(&packet), &mut self.pool)?;
         }
-        layer.last_packet = Some(now);
-        let started = !layer.live && !late;
-        if started {
-            layer.live = true;
-            if track.is_home() {
-                let (track, codec) = (track.id, packet.codec);
-                self.out.events.push(Event::LayerStarted { track, layer: index, codec });
-            }
+        let started = !late && !padding && layer.liveness.on_packet(now) == Some(Life::Young);
+        let changed = !padding && track.measure(&packet, now) || started;
+        if started && track.is_home() {
+            let (track, codec) = (track.id, packet.codec);
+            self.out.events.push(Event::LayerStarted { track, layer: index, codec });
         }
         if track.kind == MediaKind::Audio {
             self.hear(key, &packet, now);
         }
         self.turn.push((key, packet));
-        if started {
+        if changed {
             self.arm_track(key);
             self.retarget_slots(key, now);
         }

@@ -194,17 +194,9 @@ impl Engine {
 
     fn stop_silent_layers(&mut self, key: usize, now: Instant) {
         let Some(track) = self.tracks.get_mut(key) else { return };
-        let limit = track.stopped_after();
-        let mut stopped = false;
-        for index in 0..track.layers.len() {
+        let (streams, changed) = track.handle_silence(now);
+        for index in (0..track.layers.len()).filter(|at| streams >> at & 1 == 1) {
             let layer = &mut track.layers[index];
-            let silent =
-                layer.last_packet.is_none_or(|last| now.saturating_duration_since(last) >= limit);
-            if !layer.live || !silent {
-                continue;
-            }
-            stopped = true;
-            layer.live = false;
             layer.keyframe.cancel();
             if let Some(nack) = &mut layer.nack {
                 nack.clear();
@@ -214,7 +206,7 @@ impl Engine {
                 self.out.events.push(Event::LayerStopped { track, layer });
             }
         }
-        if stopped {
+        if changed {
             self.retarget_slots(key, now);
         }
     }

@@ -14,6 +14,7 @@ use crate::codec::PayloadRewriter;
 use crate::command::{AddSlot, MediaKind, ReceiveCodec, SendCodec, Wish};
 use crate::ids::SlotId;
 use crate::keyframe::FirFilter;
+use crate::layer::Layer;
 use crate::responder::Responder;
 use crate::rtp::ShortName;
 use crate::rtt::SentReports;
@@ -86,7 +87,9 @@ pub(crate) struct Slot {
     /// Counts bindings: part of the name by which the sequence map knows a source.
     generation: u32,
     current: Option<u8>,
-    target: Option<u8>,
+    target: Option<Layer>,
+    /// Streams of the bound track.
+    streams: u8,
     /// Highest temporal layer forwarded now.
     temporal: u8,
     /// How the next start relates to what was sent before.
@@ -135,6 +138,7 @@ impl Slot {
             generation: 0,
             current: None,
             target: None,
+            streams: 1,
             temporal: 0,
             situation: Situation::Rebound,
             seq: SeqMap::new(random as u32, ranges),
@@ -160,11 +164,18 @@ impl Slot {
         self.clock_rate.max(1)
     }
 
-    pub(crate) fn current(&self) -> Option<u8> {
+    /// The published stream that is forwarded.
+    pub(crate) fn stream(&self) -> Option<u8> {
         self.current
     }
 
-    pub(crate) fn target(&self) -> Option<u8> {
+    /// The layers that are forwarded; None while paused or waiting for a keyframe.
+    pub(crate) fn current(&self) -> Option<Layer> {
+        self.current.map(|stream| Layer::new(stream, self.temporal))
+    }
+
+    /// The highest layers to forward; None: paused.
+    pub(crate) fn target(&self) -> Option<Layer> {
         self.target
     }
 

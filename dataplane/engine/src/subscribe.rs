@@ -102,7 +102,7 @@ impl Engine {
         let Some(track_key) = slot.bound.as_ref().map(|bound| bound.track) else { return };
         let track = &mut self.tracks[track_key];
         let mut layers = 0;
-        let wanted = retarget(slot, track, &mut self.out.events, &mut layers);
+        let wanted = retarget(slot, track, &mut self.out.events, &mut layers, now);
         if let Some(entry) = track.fanout.iter_mut().find(|entry| entry.slot == key) {
             entry.layers = layers;
         }

@@ -1,6 +1,7 @@
 //! What one participant publishes in one section: its layers, and who gets them.
 
 mod layer;
+mod measure;
 
 pub(crate) use layer::{Layer, Placed};
 
@@ -9,15 +10,16 @@ use std::time::{Duration, Instant};
 use crate::codec::Codec;
 use crate::command::{AddTrack, MediaKind, ReceiveCodec, Target};
 use crate::ids::{RoomId, TrackId, WorkerId};
+use crate::layer::{LayerRates, MAX_SPATIAL};
+use crate::layers::Shape;
+use crate::layers::liveness::{Life, StreamKind};
 use crate::load::Generator;
 use crate::nack::NackGenerator;
+use crate::packet::SourcePacket;
 use crate::rtp::ShortName;
 use crate::timers::{Wake, earliest};
+use measure::Measure;
 
-/// A video layer without packets for so long has stopped. mediasoup `RtpStreamRecv.cpp`.
-const VIDEO_STOPPED_AFTER: Duration = Duration::from_millis(1500);
-/// The same for audio, where a silent encoder sends a packet each 400 ms at best.
-const AUDIO_STOPPED_AFTER: Duration = Duration::from_secs(5);
 /// Heights assumed for layers of unknown height: what every browser scales 720p to.
 const ASSUMED_LOWEST_HEIGHT_PX: u16 = 180;
 
@@ -58,6 +60,8 @@ pub(crate) struct Track {
     /// Readers that get source numbering.
     pub(crate) readers: Vec<Target>,
     pub(crate) wake: Wake,
+    /// What its layers cost and which are there; only of video.
+    measure: Option<Measure>,
 }
 
 impl Track {
@@ -65,7 +69,8 @@ impl Track {
         let count = spec.layers.len();
         let codec = spec.codecs.first();
         let clock_rate = codec.map_or_else(|| Codec::Vp8.clock_rate(), |codec| codec.clock_rate);
-        let layers = spec.layers.iter().enumerate();
+        let streams = spec.layers.iter().enumerate();
+        let measure = (spec.kind == MediaKind::Video).then(|| Measure::new(count, spec.screen));
         Self {
             id: spec.track,
             room: spec.room,
@@ -73,13 +78,22 @@ impl Track {
             muted: spec.muted,
             cname: spec.cname,
             source,
-            layers: layers
-                .map(|(index, layer)| Layer::new(layer, spec.kind, count - 1 - index, clock_rate))
+            layers: streams
+                .map(|(index, layer)| {
+                    let life = match spec.kind {
+                        MediaKind::Audio => StreamKind::Audio,
+                        _ if spec.screen || count == 1 => StreamKind::Screen,
+                        _ if index == 0 => StreamKind::Lowest,
+                        MediaKind::Video => StreamKind::Upper,
+                    };
+                    Layer::new(layer, spec.kind, life, count - 1 - index, clock_rate)
+                })
                 .collect(),
             codecs: spec.codecs,
             fanout: Vec::new(),
             readers: Vec::new(),
             wake: Wake::default(),
+            measure,
         }
     }
 
@@ -96,33 +110,90 @@ impl Track {
         !matches!(self.source, TrackSource::Ring { .. })
     }
 
-    /// The best live layer for a picture of at most this height; the lowest live one if all are
-    /// taller, and the one that would be taken if nothing is live yet.
+    /// Where its spatial layers are.
+    pub(crate) fn shape(&self) -> Shape {
+        self.measure.as_ref().map_or(Shape::Simulcast, |measure| measure.shape)
+    }
+
+    /// Counts a packet with a payload. True if a layer inside its stream came to life.
+    pub(crate) fn measure(&mut self, packet: &SourcePacket, now: Instant) -> bool {
+        let Some(measure) = &mut self.measure else { return false };
+        let Some(codec) = self.codecs.get(usize::from(packet.codec)) else { return false };
+        measure.on_packet(codec.codec, packet, now)
+    }
+
+    /// What each layer costs, over the last second (a screen: four); zero: not there.
+    #[expect(dead_code, reason = "for the allocator")]
+    pub(crate) fn rates(&mut self, now: Instant) -> LayerRates {
+        self.measure.as_mut().map(|measure| *measure.rates(now)).unwrap_or_default()
+    }
+
+    /// Since when each spatial layer has been coming; None: it is not.
+    pub(crate) fn alive_since(&self) -> [Option<Instant>; MAX_SPATIAL] {
+        match (&self.measure, self.shape()) {
+            (Some(measure), Shape::Svc { .. }) => measure.alive_since(),
+            _ => std::array::from_fn(|at| self.layers.get(at)?.liveness.alive_since()),
+        }
+    }
+
+    /// Bit per stream that has packets.
+    #[expect(dead_code, reason = "for the allocator")]
+    pub(crate) fn live_streams(&self) -> u8 {
+        let live = self.layers.iter().enumerate().filter(|(_, layer)| layer.is_live());
+        live.fold(0, |bits, (at, _)| bits | 1 << at)
+    }
+
+    /// Picture heights by spatial layer; 0: unknown, or not there.
+    pub(crate) fn heights_px(&self) -> [u16; MAX_SPATIAL] {
+        let Shape::Svc { .. } = self.shape() else {
+            return std::array::from_fn(|at| {
+                self.layers.get(at).map_or(0, |layer| layer.height_px)
+            });
+        };
+        // What was announced is the largest; each below has half of it (W3C webrtc-svc, L3T3).
+        let top = self.alive_since().iter().rposition(Option::is_some);
+        let (Some(top), Some(layer)) = (top, self.layers.first()) else { return [0; MAX_SPATIAL] };
+        std::array::from_fn(|at| if at <= top { layer.height_px >> (top - at) } else { 0 })
+    }
+
+    /// The best spatial layer for a picture of at most this height, whether it comes or not; the
+    /// lowest live one if all that come are taller.
     pub(crate) fn choose_layer(&self, max_height_px: u16) -> Option<u8> {
-        if max_height_px == 0 && self.kind == MediaKind::Video {
+        if self.kind == MediaKind::Audio {
+            return Some(0);
+        }
+        if max_height_px == 0 {
             return None;
         }
-        let any_live = self.layers.iter().any(|layer| layer.live);
-        let usable = |index: &usize| self.layers[*index].live || !any_live;
-        let fitting = (0..self.layers.len())
-            .rev()
-            .find(|index| usable(index) && self.height_px(*index) <= max_height_px);
-        fitting.or_else(|| (0..self.layers.len()).find(usable)).map(|index| index as u8)
-    }
-
-    fn height_px(&self, index: usize) -> u16 {
-        match self.layers[index].height_px {
-            0 => ASSUMED_LOWEST_HEIGHT_PX << index.min(3),
+        let heights_px = self.heights_px();
+        let height_px = |at: usize| match heights_px[at] {
+            0 => ASSUMED_LOWEST_HEIGHT_PX << at,
             known => known,
-        }
+        };
+        let fitting = (0..MAX_SPATIAL).rev().find(|at| height_px(*at) <= max_height_px);
+        let alive = self.alive_since();
+        let lowest = alive.iter().position(Option::is_some).unwrap_or(0);
+        Some(fitting.map_or(lowest, |fitting| fitting.max(lowest)) as u8)
     }
 
-    /// Silence after which a layer counts as stopped.
-    pub(crate) fn stopped_after(&self) -> Duration {
-        match self.kind {
-            MediaKind::Audio => AUDIO_STOPPED_AFTER,
-            MediaKind::Video => VIDEO_STOPPED_AFTER,
+    /// The highest layer that comes of those up to this one, or that one if none does.
+    pub(crate) fn live_upto(&self, best: u8) -> u8 {
+        let alive = self.alive_since();
+        let live =
+            (0..=best).rev().find(|at| alive.get(usize::from(*at)).is_some_and(Option::is_some));
+        live.unwrap_or(best)
+    }
+
+    /// Acts on what fell silent. Bits of the streams that did, and whether any layer did.
+    pub(crate) fn handle_silence(&mut self, now: Instant) -> (u8, bool) {
+        let mut streams = 0;
+        for (at, layer) in self.layers.iter_mut().enumerate() {
+            if layer.liveness.handle_timeout(now) == Some(Life::Dead) {
+                streams |= 1 << at;
+            }
         }
+        let inside = self.measure.as_mut().is_some_and(|measure| measure.handle_timeout(now));
+        (streams, inside || streams != 0)
     }
 
     /// When repair, keyframe requests, liveness or the generator want to be looked after.
@@ -131,11 +202,11 @@ impl Track {
             TrackSource::Generator(generator) => generator.poll_timeout(),
             _ => None,
         };
-        self.layers.iter().fold(generated, |soonest, layer| {
-            let stop = layer.last_packet.filter(|_| layer.live);
+        let inside = self.measure.as_ref().and_then(Measure::poll_timeout);
+        self.layers.iter().fold(earliest(generated, inside), |soonest, layer| {
+            let stop = layer.liveness.poll_timeout();
             let wanted = layer.keyframe.poll_timeout(rtt);
             let repair = layer.nack.as_ref().and_then(NackGenerator::poll_timeout);
-            let stop = stop.map(|last| last + self.stopped_after());
             earliest(soonest, earliest(stop, earliest(wanted, repair)))
         })
     }

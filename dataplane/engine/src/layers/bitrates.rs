@@ -44,6 +44,11 @@ impl LayerBitrates {
         }
     }
 
+    /// It was learned how the layers stand to each other.
+    pub fn set_shape(&mut self, shape: Shape) {
+        self.shape = shape;
+    }
+
     /// A packet of a layer (see [`Shape::layer`]) came, with its headers down to IP.
     pub fn on_packet(&mut self, layer: Layer, size: DataSize, now: Instant) {
         self.advance(now);

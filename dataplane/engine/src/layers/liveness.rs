@@ -18,6 +18,8 @@ const UPPER_PACKETS: u32 = 5;
 const DEAD_AFTER: Duration = Duration::from_millis(750);
 /// The same for a screen, of which browsers send one frame a second while nothing moves.
 const SCREEN_DEAD_AFTER: Duration = Duration::from_millis(2500);
+/// The same for audio, where a silent encoder sends a packet each 400 ms at best.
+const AUDIO_DEAD_AFTER: Duration = Duration::from_secs(5);
 
 /// States of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +39,10 @@ pub enum StreamKind {
     Lowest,
     /// A higher layer of a camera.
     Upper,
-    /// A screen.
+    /// A screen, or a camera's only stream: there is no other to change to, so no hurry.
     Screen,
+    /// Sound.
+    Audio,
 }
 
 /// Tracks one stream. `on_packet` and `handle_timeout` return the new state if it changed.
@@ -46,6 +50,7 @@ pub enum StreamKind {
 pub struct Liveness {
     kind: StreamKind,
     life: Life,
+    since: Option<Instant>,
     last: Option<Instant>,
     cycle_ends: Option<Instant>,
     packets: u32,
@@ -56,13 +61,27 @@ impl Liveness {
     /// A stream without packets so far.
     #[must_use]
     pub fn new(kind: StreamKind) -> Self {
-        Self { kind, life: Life::Dead, last: None, cycle_ends: None, packets: 0, good_cycles: 0 }
+        Self {
+            kind,
+            life: Life::Dead,
+            since: None,
+            last: None,
+            cycle_ends: None,
+            packets: 0,
+            good_cycles: 0,
+        }
     }
 
     /// The state.
     #[must_use]
     pub fn life(&self) -> Life {
         self.life
+    }
+
+    /// Since when packets have been coming; None while it is dead.
+    #[must_use]
+    pub fn alive_since(&self) -> Option<Instant> {
+        self.since
     }
 
     /// A media packet came on the stream's own SSRC; padding and repeats do not count.
@@ -75,6 +94,7 @@ impl Liveness {
             self.packets = 1;
             self.good_cycles = 0;
             self.cycle_ends = Some(now + CYCLE);
+            self.since = Some(now);
             return self.turn(Life::Young);
         }
         changed
@@ -86,6 +106,7 @@ impl Liveness {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) >= dead_after) {
             self.last = None;
             self.cycle_ends = None;
+            self.since = None;
             return self.turn(Life::Dead);
         }
         let mut changed = None;
@@ -106,6 +127,7 @@ impl Liveness {
     fn dead_after(&self) -> Duration {
         match self.kind {
             StreamKind::Screen => SCREEN_DEAD_AFTER,
+            StreamKind::Audio => AUDIO_DEAD_AFTER,
             StreamKind::Lowest | StreamKind::Upper => DEAD_AFTER,
         }
     }
@@ -114,8 +136,8 @@ impl Liveness {
         let enough = match self.kind {
             StreamKind::Lowest => LOWEST_PACKETS,
             StreamKind::Upper => UPPER_PACKETS,
-            // Whole cycles pass without a frame.
-            StreamKind::Screen => 0,
+            // Whole cycles pass without a packet.
+            StreamKind::Screen | StreamKind::Audio => 0,
         };
         self.good_cycles = if self.packets >= enough { self.good_cycles + 1 } else { 0 };
         self.packets = 0;

@@ -24,8 +24,9 @@ mod vp9;
 pub use selector::Selector;
 
 use crate::codec::dependency_descriptor::Dependency;
-use crate::codec::{Codec, FrameInfo};
+use crate::codec::{Codec, Detail, FrameInfo};
 use crate::layer::Layer;
+use crate::packet::SourcePacket;
 
 /// Where a track has its spatial layers. Known from negotiation, not from packets: those of VP9
 /// simulcast all say spatial layer 0 (livekit#4594).
@@ -42,6 +43,15 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Of a track of so many streams, as far as negotiation tells.
+    #[must_use]
+    pub fn of(codec: Codec, streams: usize) -> Self {
+        match codec {
+            Codec::Vp9 | Codec::Av1 if streams == 1 => Self::Svc { key_only: None },
+            _ => Self::Simulcast,
+        }
+    }
+
     /// The layer that a packet belongs to, for measuring.
     #[must_use]
     pub fn layer(self, codec: Codec, stream: u8, frame: &FrameInfo) -> Layer {
@@ -50,6 +60,18 @@ impl Shape {
             Self::Svc { .. } => frame.spatial,
         };
         Layer { spatial, temporal: temporal::layer(codec, frame) }
+    }
+}
+
+/// Whether spatial layers inside a stream depend on each other in keyframes only, where a packet
+/// tells: it is of an upper layer between keyframes.
+pub(crate) fn observe(packet: &SourcePacket) -> Option<bool> {
+    match &packet.frame.detail {
+        Detail::Vp9 { descriptor, .. } => {
+            let tells = packet.frame.spatial > 0 && descriptor.is_inter_picture();
+            tells.then(|| !descriptor.is_inter_layer())
+        }
+        _ => None,
     }
 }
 

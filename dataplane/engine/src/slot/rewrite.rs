@@ -153,7 +153,7 @@ impl Slot {
         let prefix = self.payload.switch(&packet.frame);
         self.last_source = Some(source);
         self.current = Some(packet.layer);
-        self.temporal = self.bound.as_ref().map_or(0, |bound| bound.wish.max_temporal);
+        self.temporal = self.target.map_or(0, |target| target.temporal);
         self.frame_complete = packet.frame.end || packet.marker;
         self.stats.switches += 1;
         self.report_at = Some(now + FIRST_REPORT_AFTER);
@@ -174,7 +174,7 @@ impl Slot {
 
     /// Down at any frame border; up where a frame needs nothing of what was left out.
     fn follow_temporal_wish(&mut self, packet: &SourcePacket) {
-        let wish = self.bound.as_ref().map_or(0, |bound| bound.wish.max_temporal);
+        let wish = self.target.map_or(0, |target| target.temporal);
         if wish == self.temporal || packet.late || !packet.frame.start {
             return;
         }

@@ -7,8 +7,12 @@
 //! | none    | some      | wait for a keyframe of target or of a lower layer                  |
 //! | none    | none      | paused                                                             |
 
+use std::time::Instant;
+
 use super::{Bound, Slot};
 use crate::command::{MediaKind, Wish};
+use crate::layer::Layer;
+use crate::layers::Cause;
 use crate::timestamps::Situation;
 use crate::track::Track;
 
@@ -29,6 +33,7 @@ impl Slot {
             track.layers.iter().position(|layer| layer.rid == Some(rid)).map(|at| at as u8)
         });
         self.generation += 1;
+        self.streams = track.layers.len() as u8;
         self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer });
         true
     }
@@ -43,22 +48,36 @@ impl Slot {
         self.bound.take().map(|bound| bound.track)
     }
 
-    /// Looks again which layer to forward: the wish changed, or which layers are live.
-    pub(crate) fn retarget(&mut self, track: &Track) {
-        let Some(bound) = &self.bound else { return };
-        self.target = match bound.fixed_layer {
+    /// What the wish alone would have: where no allocator runs, the target.
+    pub(crate) fn wanted(&self, track: &Track) -> Option<Layer> {
+        let bound = self.bound.as_ref()?;
+        let spatial = match bound.fixed_layer {
             _ if bound.wish.paused => None,
             Some(layer) => Some(layer),
-            None => track.choose_layer(bound.wish.max_height_px),
+            None => track.choose_layer(bound.wish.max_height_px).map(|best| track.live_upto(best)),
         };
-        if self.target.is_none() {
+        spatial.map(|spatial| Layer::new(spatial, bound.wish.max_temporal))
+    }
+
+    /// The highest layers to forward from now on; None pauses, and what follows is a new start.
+    pub(crate) fn set_target(&mut self, target: Option<Layer>, _cause: Cause, _now: Instant) {
+        self.target = target;
+        if target.is_none() {
             self.stop(Situation::Resumed);
         }
+    }
+
+    /// Which streams of the track have packets has changed.
+    pub(crate) fn follow_live(&mut self, track: &Track) {
         let Some(current) = self.current else { return };
-        let dead = track.layers.get(usize::from(current)).is_none_or(|layer| !layer.live);
-        if dead && self.target != Some(current) {
+        let dead = track.layers.get(usize::from(current)).is_none_or(|layer| !layer.is_live());
+        if dead && self.target_stream() != Some(current) {
             self.stop(Situation::Rebound);
         }
+    }
+
+    fn target_stream(&self) -> Option<u8> {
+        self.target.map(|target| target.spatial.min(self.streams - 1))
     }
 
     /// The layer of the bound track that was forwarded last.
@@ -77,12 +96,13 @@ impl Slot {
 
     /// The layer whose keyframe would bring it forward, if it waits for one.
     pub(crate) fn waits_for(&self) -> Option<u8> {
-        self.target.filter(|_| self.kind == MediaKind::Video && self.current != self.target)
+        let target = self.target_stream();
+        target.filter(|_| self.kind == MediaKind::Video && self.current != target)
     }
 
     /// Bit per layer whose packets this slot wants to see.
     pub(crate) fn interest(&self) -> u8 {
-        let Some(target) = self.target else { return 0 };
+        let Some(target) = self.target_stream() else { return 0 };
         let up_to_target = u8::MAX >> (7 - target.min(7));
         match self.current {
             None => up_to_target,
@@ -93,7 +113,7 @@ impl Slot {
 
     /// Whether a keyframe of this layer is worth a switch.
     pub(super) fn may_start(&self, layer: u8) -> bool {
-        match (self.current, self.target) {
+        match (self.current, self.target_stream()) {
             (_, None) => false,
             (_, Some(target)) if layer == target => true,
             (None, Some(target)) => layer < target,

@@ -10,6 +10,7 @@ use crate::codec::{Codec, FrameInfo, Inspector, Keyframe};
 use crate::command::{LayerSpec, MediaKind, ReceiveCodec};
 use crate::error::DropReason;
 use crate::keyframe::KeyframeRequester;
+use crate::layers::liveness::{Liveness, StreamKind};
 use crate::nack::{Action, NackGenerator};
 use crate::packet::{PacketPool, SourcePacket};
 use crate::reception::Reception;
@@ -50,10 +51,9 @@ pub(crate) struct Layer {
     pub(crate) keyframe: KeyframeRequester,
     /// Its newest sender report.
     pub(crate) clock: Option<SourceClock>,
-    pub(crate) last_packet: Option<Instant>,
+    pub(crate) liveness: Liveness,
     /// Highest number that has been kept or was padding.
     newest: Option<u64>,
-    pub(crate) live: bool,
     /// The next packet is told apart from what came before, like after a restart of the source.
     restart_next: bool,
     pub(crate) stats: LayerStats,
@@ -73,7 +73,13 @@ pub(crate) struct Placed {
 
 impl Layer {
     /// `from_top`: how many layers are above this one.
-    pub(crate) fn new(spec: &LayerSpec, kind: MediaKind, from_top: usize, clock_rate: u32) -> Self {
+    pub(crate) fn new(
+        spec: &LayerSpec,
+        kind: MediaKind,
+        life: StreamKind,
+        from_top: usize,
+        clock_rate: u32,
+    ) -> Self {
         let cached = match (kind, from_top) {
             (MediaKind::Audio, _) => AUDIO_PACKETS,
             (MediaKind::Video, 0) => TOP_LAYER_PACKETS,
@@ -94,12 +100,16 @@ impl Layer {
             cache: Cache::new(cached),
             keyframe: KeyframeRequester::new(large, false),
             clock: None,
-            last_packet: None,
+            liveness: Liveness::new(life),
             newest: None,
-            live: false,
             restart_next: false,
             stats: LayerStats::default(),
         }
+    }
+
+    /// Packets come.
+    pub(crate) fn is_live(&self) -> bool {
+        self.liveness.alive_since().is_some()
     }
 
     /// Another SSRC takes over; its numbers have nothing to do with those before.

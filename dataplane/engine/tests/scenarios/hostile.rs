@@ -52,6 +52,8 @@ fn scene(seed: u64) -> Scene {
                 format: 1,
             }],
             layers: vec![LayerSpec { ssrc: Some(5), rtx_ssrc: Some(6), ..LayerSpec::default() }],
+            screen: false,
+            encrypted: false,
             muted: false,
             cname: String::new(),
         }),

@@ -199,6 +199,8 @@ impl Call {
                 kind: self.kind,
                 codecs: vec![receive_codec(self.kind)],
                 layers: vec![LayerSpec { ssrc, ..LayerSpec::default() }],
+                screen: false,
+                encrypted: false,
                 muted: false,
                 cname: "bench".to_owned(),
             })

@@ -227,6 +227,8 @@ fn add_track(fields: &Fields<'_, '_>) -> PyResult<AddTrack> {
         kind: fields.kind()?,
         codecs: fields.each("codecs", receive_codec)?,
         layers: fields.each("layers", layer_spec)?,
+        screen: fields.get("screen")?,
+        encrypted: fields.get("encrypted")?,
         muted: fields.get("muted")?,
         cname: fields.get("cname")?,
     })
