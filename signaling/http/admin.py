@@ -18,12 +18,11 @@ from sfu.participants.requests import ParticipantUpdate, RoomOptions
 from sfu.service import Service
 from signaling.auth import Authenticator, find_token
 from signaling.http import models
+from signaling.http.bodies import bounded_route
 from signaling.native import encode, values
 
 PREFIX = "/api/v1"
 ONE = "/rooms/{room}/participants/{identity}"
-
-router = APIRouter(prefix=PREFIX, responses=models.PROBLEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,8 @@ def _grant(request: Request) -> Grant:
     backend: Backend = request.app.state.backend
     return backend.authenticator.verify(find_token(request.headers, {}), backend.clock.wall()).grant
 
+
+router = APIRouter(prefix=PREFIX, responses=models.PROBLEMS, route_class=bounded_route(_grant))
 
 AService = Annotated[Service, Depends(_service)]
 AGrant = Annotated[Grant, Depends(_grant)]

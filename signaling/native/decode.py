@@ -13,10 +13,15 @@ from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequ
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.subscription import SubscriptionWish
 from signaling.auth import Token
+from signaling.json_bounds import MAX_VALUES
 from signaling.native import messages
 from signaling.native.values import Message
 
 MAX_EXPLANATION_CHARS = 300  # a field name of the client's own may be as long as its message
+
+
+CROWDED = "bad_message", f"more than {MAX_VALUES} values in one message"
+"""Error code and text for a frame that is not even parsed."""
 
 
 class _Numbered(Message):

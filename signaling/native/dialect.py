@@ -16,6 +16,7 @@ from sfu.tracks.subscription import SubscriptionWish
 from signaling.auth import Token
 from signaling.closing import CloseCode
 from signaling.dialect import Dialect, Outgoing
+from signaling.json_bounds import is_crowded
 from signaling.native import decode, encode, messages, values
 
 log = logging.getLogger(__name__)
@@ -87,13 +88,13 @@ class NativeDialect(Dialect, sink.ParticipantSink):
 
     async def handle_frame(self, frame: str | bytes) -> None:
         """As `Dialect.handle_frame`."""
+        if is_crowded(frame):
+            self._refuse_frame(*decode.CROWDED)
+            return
         try:
             message = messages.CLIENT_MESSAGE.validate_json(frame)
         except ValidationError as error:
-            code, text = decode.explain(error)
-            self._refuse("invalid", code, text, decode.find_request_id(frame))
-            if self._session is None:
-                self._outgoing.close(CloseCode.PROTOCOL_ERROR, text)
+            self._refuse_frame(*decode.explain(error), decode.find_request_id(frame))
             return
         try:
             reply = await self._handle(message)
@@ -217,6 +218,11 @@ class NativeDialect(Dialect, sink.ParticipantSink):
             ping_timeout_s=self._context.ping_timeout_s,
         )
         return encode.with_state(joined, news.state)
+
+    def _refuse_frame(self, code: str, text: str, request_id: int | None = None) -> None:
+        self._refuse("invalid", code, text, request_id)
+        if self._session is None:
+            self._outgoing.close(CloseCode.PROTOCOL_ERROR, text)
 
     def _refuse_message(self, message: messages.ClientMessage, code: str, text: str) -> None:
         offer_id = message.id if isinstance(message, messages.Offer) else None

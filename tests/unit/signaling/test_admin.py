@@ -26,6 +26,8 @@ from tests.unit.signaling.test_native_encode import ADA, ROOM, TRACK
 CLOCK = VirtualClock()
 ADMIN = Grant(room=RoomName("standup"), room_admin=True)
 SETTINGS = {"keys": {"devkey": "secret"}, "limits": {"api_body_bytes": 10_000}}
+JSON = {"Content-Type": "application/json"}
+"""Without it a body is not even tried."""
 MUCH = Grant(room=RoomName("standup"), room_admin=True, room_list=True, room_create=True)
 
 
@@ -192,11 +194,34 @@ async def test_errors_have_one_form_and_cors(
 async def test_hostile_bodies_are_refused(
     http: httpx.AsyncClient, service: MagicMock, body: bytes, status: int
 ) -> None:
-    answer = await http.post("/api/v1/rooms", content=body, headers=bearer(MUCH))
+    answer = await http.post("/api/v1/rooms", content=body, headers=JSON | bearer(MUCH))
     assert answer.status_code == status
     assert set(answer.json()) == {"code", "message"}
     assert len(answer.content) < 1000
     assert not service.create_room.called
+
+
+async def test_a_crowded_body_is_refused_by_count(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signaling.json_bounds.MAX_VALUES", 1000)
+    answer = await http.post(
+        "/api/v1/rooms", content=b"[" + b"0," * 4000 + b"0]", headers=JSON | bearer(MUCH)
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "values" in answer.json()["message"]
+
+
+async def test_nobody_without_a_token_makes_us_read_a_body(http: httpx.AsyncClient) -> None:
+    pieces = iter([b"{}"])
+
+    async def body() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    answer = await http.post("/api/v1/rooms", content=body())
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert list(pieces) == [b"{}"]
 
 
 async def test_a_body_of_unknown_length_is_cut_off(http: httpx.AsyncClient, service: MagicMock) -> None:
@@ -204,7 +229,7 @@ async def test_a_body_of_unknown_length_is_cut_off(http: httpx.AsyncClient, serv
         while True:
             yield b"x" * 1000
 
-    answer = await http.post("/api/v1/rooms", content=endless(), headers=bearer(MUCH))
+    answer = await http.post("/api/v1/rooms", content=endless(), headers=JSON | bearer(MUCH))
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
     assert not service.create_room.called
 

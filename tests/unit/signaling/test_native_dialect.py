@@ -297,6 +297,7 @@ class TestHostileInput:
             json.dumps({"type": "update_me", "attributes": {"k" * 5000: "v"}}),
             json.dumps({"type": "offer", "id": 1, "sdp": "v" * 1_000_000}),
             json.dumps({"type": "offer", "id": 1, "sdp": "v=0", "tracks": [{"mid": "0"}] * 201}),
+            json.dumps({"type": "leave", "extra": [0] * 20_000}),
             json.dumps({"type": "subscribe", "track_id": "TR_1", "max_height_px": -1}),
             json.dumps({"type": "subscribe", "track_id": "TR_1", "priority": 10**400}),
         ],
