@@ -89,7 +89,12 @@ STEPS = (
         ],
         DATAPLANE,
     ),
-    Step("deny", "cargo deny", deny, DATAPLANE),
+    Step(
+        "deny",
+        "cargo deny: licences, sources and bans of the crates",
+        lambda: [tool("cargo-deny", "--locked", "check", "bans", "licenses", "sources")],
+        DATAPLANE,
+    ),
     Step("rust", "cargo test", lambda: [["cargo", "test", "-q", "--locked"]], DATAPLANE),
     Step("unit", "Python without sockets", lambda: [pytest("tests/unit")]),
     Step(

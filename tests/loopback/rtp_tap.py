@@ -22,6 +22,8 @@ class RtpTap:
         assert isinstance(room.media, AiortcMedia)
         self.sent: dict[str, list[bytes]] = defaultdict(list)
         self.received: dict[str, list[bytes]] = defaultdict(list)
+        self.numbers: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        """SSRC and sequence number of every packet that arrived, by kind."""
         self._codecs: dict[tuple[str, int], Any] = {}
         self._room = room
         pc = room.media.peer_connection
@@ -33,6 +35,7 @@ class RtpTap:
         handle = transceiver.receiver._handle_rtp_packet
 
         async def tap(packet: RtpPacket, arrival_time_ms: int) -> None:
+            self.numbers[transceiver.kind].append((packet.ssrc, packet.sequence_number))
             self._keep(self.received, transceiver, packet)
             await handle(packet, arrival_time_ms)
 

@@ -441,6 +441,23 @@ fn truncation_at_each_length_never_panics() {
     }
 }
 
+#[test]
+fn transport_feedback_crosses_the_wrap_of_its_reference_time() {
+    let wrap_us = (1i64 << 24) * 64_000;
+    // Forward over the wrap within one packet, back before it, and forward again.
+    let times = [-1_000, 1_000, -500, 70_000].map(|offset_us| wrap_us + offset_us);
+    let sent: Vec<Arrival> =
+        (0u64..).zip(times).map(|(sequence, at_us)| Arrival { sequence, at_us }).collect();
+    let packets = build_twcc(1, 2, &mut 0, 0, &sent);
+    assert_eq!(packets.len(), 1);
+    let (received, _) = read_back(&packets);
+    let got: Vec<i64> = received.iter().map(|(_, at_us)| *at_us).collect();
+    assert_eq!(got, [wrap_us - 1_000, 1_000, wrap_us - 500, 70_000]);
+    // A report that begins after the wrap and goes back before it.
+    let (received, _) = read_back(&build_twcc(1, 2, &mut 0, 1, &sent[1..]));
+    assert_eq!(received[1].1, wrap_us - 500);
+}
+
 proptest! {
     #[test]
     fn report_blocks_round_trip(

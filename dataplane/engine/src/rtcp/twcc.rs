@@ -14,6 +14,7 @@ const TICK_US: i64 = 250;
 const TICKS_PER_REFERENCE: i64 = 256;
 /// The reference time has 24 bits: it wraps every 12.4 days.
 const REFERENCE_MASK: i64 = 0xFF_FFFF;
+const TICKS_PER_WRAP: i64 = (REFERENCE_MASK + 1) * TICKS_PER_REFERENCE;
 const CHUNK_LEN: usize = 2;
 /// Base sequence, status count, reference time, feedback count.
 const FIXED_LEN: usize = 8;
@@ -154,7 +155,8 @@ impl<'a> Twcc<'a> {
 
     /// Packets that arrived: number, and arrival time in microseconds of the receiver's clock.
     ///
-    /// That clock starts anywhere and wraps every 12.4 days; only differences mean something.
+    /// That clock starts anywhere and wraps every 12.4 days, also within a report: times are in
+    /// `0..2^24 * 64 ms`, and only differences modulo that mean something.
     #[must_use]
     pub fn received(&self) -> Received<'a> {
         Received {
@@ -222,7 +224,7 @@ impl Iterator for Received<'_> {
                 }
             };
             self.ticks += delta;
-            return Some((sequence, self.ticks * TICK_US));
+            return Some((sequence, self.ticks.rem_euclid(TICKS_PER_WRAP) * TICK_US));
         }
         None
     }
