@@ -193,8 +193,14 @@ impl Bench {
     fn publish(&mut self, count: u64, size: usize) -> Vec<Vec<u8>> {
         let payload = vec![0x55; size];
         let timestamp = count as u32 * 960;
-        let packet =
-            GeneratedPacket { layer: 0, timestamp, marker: false, level: None, payload: &payload };
+        let packet = GeneratedPacket {
+            layer: 0,
+            timestamp,
+            marker: false,
+            level: None,
+            descriptor: None,
+            payload: &payload,
+        };
         self.publisher.engine.inject(TrackId(1), &packet, self.now).unwrap();
         take(&mut self.publisher.engine)
     }

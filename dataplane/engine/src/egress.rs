@@ -5,9 +5,10 @@
 
 use std::time::Instant;
 
+use crate::codec::dependency_descriptor::{Change, MAX_LEN};
 use crate::error::DropReason;
 use crate::net::TransmitArena;
-use crate::packet::{PassThrough, SourcePacket};
+use crate::packet::{Described, PassThrough, SourcePacket};
 use crate::rtp::{ExtensionKind, HeaderFields, ShortName, write_header};
 use crate::slot::{Resent, Rewritten, Slot};
 use crate::transport::Transport;
@@ -39,6 +40,7 @@ struct Parts<'a> {
     /// Told until the receiver has shown that it knows the section.
     names: [Option<(ExtensionKind, &'a ShortName)>; 2],
     pass: PassThrough,
+    descriptor: Option<(&'a Described, Change)>,
 }
 
 /// Sends a forwarded packet to the slot's transport.
@@ -71,6 +73,7 @@ pub(crate) fn send_media(
         payload,
         names,
         pass: PassThrough { orientation: rewritten.orientation, ..packet.extensions },
+        descriptor: packet.described.as_deref().zip(rewritten.descriptor),
     };
     let len = write_packet(arena, transport, &parts, turn)?;
     let payload_len = prefix.bytes().len() + payload.len();
@@ -107,6 +110,7 @@ pub(crate) fn send_again(
         payload: packet.payload.get(resent.prefix.replaces()..).unwrap_or_default(),
         names,
         pass: packet.extensions,
+        descriptor: packet.described.as_deref().zip(resent.descriptor),
     };
     write_packet(arena, transport, &parts, turn)?;
     Ok(())
@@ -146,6 +150,15 @@ fn write_packet(
     }
     if capture_len > 0 {
         extensions[count] = (ExtensionKind::AbsCaptureTime, &capture[..capture_len]);
+        count += 1;
+    }
+    let mut descriptor = [0; MAX_LEN];
+    if let Some((described, change)) = &parts.descriptor
+        && map.id(ExtensionKind::DependencyDescriptor).is_some()
+    {
+        let written = change.write(&described.dependency, &described.extension, &mut descriptor);
+        let written = descriptor.get(..written.ok_or(DropReason::TooBig)?).unwrap_or_default();
+        extensions[count] = (ExtensionKind::DependencyDescriptor, written);
         count += 1;
     }
     let header = write_header(out, parts.fields, &extensions[..count], map);

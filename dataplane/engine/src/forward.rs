@@ -10,6 +10,7 @@ use crate::egress::{Turn, send_media};
 use crate::engine::Engine;
 use crate::event::{CloseReason, Event};
 use crate::events::EventQueue;
+use crate::layer::Layer;
 use crate::layers::Cause;
 use crate::packet::SourcePacket;
 use crate::ring::RingMessage;
@@ -122,9 +123,9 @@ impl Engine {
             if layers >> packet.layer & 1 == 0 {
                 continue;
             }
-            let before = slot.stream();
+            let before = (slot.stats.switches, slot.current().map(|layer| layer.spatial));
             let mut send = |slot: &mut Slot, packet: &SourcePacket| {
-                let outcome = slot.rewrite(packet, &track.layers, turn.now).and_then(|rewritten| {
+                let outcome = slot.rewrite(packet, track, turn.now).and_then(|rewritten| {
                     send_media(arena, transport, slot, packet, &rewritten, turn)
                 });
                 if let Err(reason) = outcome {
@@ -132,21 +133,27 @@ impl Engine {
                 }
             };
             send(slot, packet);
-            if slot.stream() != before {
+            let layer = slot.current().map(|layer| layer.spatial);
+            if (slot.stats.switches, layer) == before {
+                continue;
+            }
+            if slot.stats.switches != before.0 {
                 // It may have started late: the rest of its keyframe is here already then.
-                let layer = slot.stream().and_then(|at| track.layers.get(usize::from(at)));
+                let layer = track.layers.get(usize::from(packet.layer));
                 if let Some(layer) = layer {
                     let following = packet.ext_seq + 1..=layer.newest().unwrap_or(0);
                     let cached = following.filter_map(|number| layer.cache.get(number));
                     cached.for_each(|packet| send(slot, packet));
                 }
-                layers = slot.interest();
-                let layer = slot.current().map(|layer| layer.spatial);
-                self.out.events.push(Event::SlotLayer { slot: slot.id, layer });
                 if let Some(at) = slot.report_at {
                     transport.report_by(at);
                     self.timers.arm(TimerKey::Transport(slot.transport), &mut transport.wake, at);
                 }
+            }
+            layers = slot.interest();
+            let layer = slot.current().map(|layer| layer.spatial);
+            if layer != before.1 {
+                self.out.events.push(Event::SlotLayer { slot: slot.id, layer });
             }
         }
         (layers, slot.waits_for().map_or(0, |layer| 1 << layer))
@@ -178,13 +185,13 @@ pub(crate) fn retarget(
     layers: &mut u8,
     now: Instant,
 ) -> u8 {
-    let before = slot.stream();
-    slot.set_target(slot.wanted(track), Cause::Wish, now);
+    let before = slot.current();
     slot.follow_live(track);
+    slot.set_target(slot.wanted(track), Cause::Wish, now);
     *layers = slot.interest();
-    if slot.stream() != before {
-        let layer = slot.current().map(|layer| layer.spatial);
-        events.push(Event::SlotLayer { slot: slot.id, layer });
+    let spatial = |layer: Option<Layer>| layer.map(|layer| layer.spatial);
+    if spatial(slot.current()) != spatial(before) {
+        events.push(Event::SlotLayer { slot: slot.id, layer: spatial(slot.current()) });
     }
     slot.waits_for().map_or(0, |layer| 1 << layer)
 }

@@ -197,6 +197,7 @@ impl Engine {
         let layer = &mut track.layers[usize::from(binding.layer)];
         let descriptor = spans.get(ExtensionKind::DependencyDescriptor, data);
         let frame = layer.inspect(codec, payload, descriptor, view.marker, &placed);
+        let described = descriptor.and_then(|extension| layer.described(extension));
         let clock = &self.transports[key].publisher_clock;
         let capture_time = spans
             .abs_capture_time(data)
@@ -217,6 +218,7 @@ impl Engine {
                 orientation: spans.video_orientation(data),
                 capture_time,
             },
+            described,
             payload: Vec::new(),
         };
         self.publish(binding.track, fields, payload, now)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::codec::FrameInfo;
+use crate::codec::dependency_descriptor::Dependency;
 use crate::ids::TrackId;
 
 /// Packets kept for reuse by one worker beyond those in caches.
@@ -33,6 +34,15 @@ impl PassThrough {
     }
 }
 
+/// A dependency descriptor, resolved once for all subscribers.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// What it says.
+    pub dependency: Dependency,
+    /// The header extension it was read from.
+    pub extension: Vec<u8>,
+}
+
 /// A decrypted media packet of one layer with source numbering. Never changed once it is shared.
 #[derive(Clone, Debug)]
 pub struct SourcePacket {
@@ -58,6 +68,8 @@ pub struct SourcePacket {
     pub frame: FrameInfo,
     /// Extensions to be forwarded.
     pub extensions: PassThrough,
+    /// The dependency descriptor, where layers are told by it.
+    pub described: Option<Box<Described>>,
     /// Payload without RTP padding.
     pub payload: Vec<u8>,
 }
@@ -77,7 +89,6 @@ impl PacketPool {
     }
 
     /// A shared packet with these fields and a copy of `payload`.
-    #[expect(clippy::needless_pass_by_value, reason = "it is moved into the packet")]
     pub(crate) fn share(&mut self, fields: SourcePacket, payload: &[u8]) -> Arc<SourcePacket> {
         while let Some(mut shared) = self.free.pop() {
             if let Some(packet) = Arc::get_mut(&mut shared) {

@@ -213,7 +213,8 @@ impl Engine {
             track.layers.get_mut(usize::from(made.layer)).ok_or(DropReason::RtpUnknownSsrc)?;
         let placed = layer.place_next(made.timestamp, now);
         layer.use_codec(0, codec);
-        let frame = layer.inspect(codec.codec, made.payload, None, made.marker, &placed);
+        let frame = layer.inspect(codec.codec, made.payload, made.descriptor, made.marker, &placed);
+        let described = made.descriptor.and_then(|extension| layer.described(extension));
         let level = made.level.map(|level| AudioLevel { voice: true, level }.to_byte());
         let fields = SourcePacket {
             track: track.id,
@@ -227,6 +228,7 @@ impl Engine {
             arrival: now,
             frame,
             extensions: PassThrough { audio_level: level, ..PassThrough::default() },
+            described,
             payload: Vec::new(),
         };
         self.publish(key, fields, made.payload, now)

@@ -10,11 +10,13 @@ pub(crate) use rewrite::{Resent, Rewritten};
 
 use std::time::{Duration, Instant};
 
-use crate::codec::PayloadRewriter;
+use crate::codec::dependency_descriptor::Rewriter;
+use crate::codec::{Codec, PayloadRewriter};
 use crate::command::{AddSlot, MediaKind, ReceiveCodec, SendCodec, Wish};
 use crate::ids::SlotId;
 use crate::keyframe::FirFilter;
-use crate::layer::Layer;
+use crate::layer::{Layer, MAX_SPATIAL, MAX_TEMPORAL};
+use crate::layers::{Selector, Shape};
 use crate::responder::Responder;
 use crate::rtp::ShortName;
 use crate::rtt::SentReports;
@@ -86,23 +88,22 @@ pub(crate) struct Slot {
     pub(crate) bound: Option<Bound>,
     /// Counts bindings: part of the name by which the sequence map knows a source.
     generation: u32,
-    current: Option<u8>,
+    /// Which packets of the track go out; made for `codec`.
+    selector: Selector,
+    codec: Option<u8>,
     target: Option<Layer>,
-    /// Streams of the bound track.
-    streams: u8,
-    /// Highest temporal layer forwarded now.
-    temporal: u8,
+    /// Bit per stream that has packets.
+    live: u8,
     /// How the next start relates to what was sent before.
     situation: Situation,
     seq: SeqMap,
     timestamps: TimestampMap,
     payload: PayloadRewriter,
+    descriptors: Rewriter,
     /// The layer forwarded last, under the name the sequence map has for it.
     last_source: Option<u32>,
     /// Last report of the source forwarded last, once its track is unbound.
     last_clock: Option<SourceClock>,
-    /// The newest packet sent ended a frame.
-    frame_complete: bool,
     /// Video orientation sent last, to be repeated where a switch has none.
     orientation: Option<u8>,
     next_rtx: u64,
@@ -136,17 +137,17 @@ impl Slot {
             clock_rate,
             bound: None,
             generation: 0,
-            current: None,
+            selector: Selector::new(Codec::Opus, Shape::Simulcast),
+            codec: None,
             target: None,
-            streams: 1,
-            temporal: 0,
+            live: u8::MAX,
             situation: Situation::Rebound,
             seq: SeqMap::new(random as u32, ranges),
             timestamps: TimestampMap::new(clock_rate),
             payload: PayloadRewriter::default(),
+            descriptors: Rewriter::default(),
             last_source: None,
             last_clock: None,
-            frame_complete: true,
             orientation: None,
             next_rtx: 1 + (random >> 32) % FIRST_RTX_RANGE,
             sender: Sender::new(clock_rate),
@@ -166,12 +167,14 @@ impl Slot {
 
     /// The published stream that is forwarded.
     pub(crate) fn stream(&self) -> Option<u8> {
-        self.current
+        self.selector.stream()
     }
 
     /// The layers that are forwarded; None while paused or waiting for a keyframe.
     pub(crate) fn current(&self) -> Option<Layer> {
-        self.current.map(|stream| Layer::new(stream, self.temporal))
+        let Layer { spatial, temporal } = self.selector.current()?;
+        let (top, fastest) = (MAX_SPATIAL as u8 - 1, MAX_TEMPORAL as u8 - 1);
+        Some(Layer::new(spatial.min(top), temporal.min(fastest)))
     }
 
     /// The highest layers to forward; None: paused.
@@ -205,7 +208,7 @@ impl Slot {
             MediaKind::Video => VIDEO_REPORT_INTERVAL,
         };
         self.report_at = Some(now + interval.mul_f32(jitter));
-        let layer = track.layers.get(usize::from(self.current?))?;
+        let layer = track.layers.get(usize::from(self.stream()?))?;
         let mapping = match layer.clock {
             Some(clock) => Mapping::Source { clock, shift: self.timestamps.shift() },
             None => Mapping::Sending { ntp },

@@ -137,7 +137,6 @@ impl Track {
     }
 
     /// Bit per stream that has packets.
-    #[expect(dead_code, reason = "for the allocator")]
     pub(crate) fn live_streams(&self) -> u8 {
         let live = self.layers.iter().enumerate().filter(|(_, layer)| layer.is_live());
         live.fold(0, |bits, (at, _)| bits | 1 << at)
@@ -174,14 +173,6 @@ impl Track {
         let alive = self.alive_since();
         let lowest = alive.iter().position(Option::is_some).unwrap_or(0);
         Some(fitting.map_or(lowest, |fitting| fitting.max(lowest)) as u8)
-    }
-
-    /// The highest layer that comes of those up to this one, or that one if none does.
-    pub(crate) fn live_upto(&self, best: u8) -> u8 {
-        let alive = self.alive_since();
-        let live =
-            (0..=best).rev().find(|at| alive.get(usize::from(*at)).is_some_and(Option::is_some));
-        live.unwrap_or(best)
     }
 
     /// Acts on what fell silent. Bits of the streams that did, and whether any layer did.

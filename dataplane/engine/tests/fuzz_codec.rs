@@ -177,7 +177,9 @@ fn inspectors_and_rewriters_survive_anything() {
             if let Some(dependency) = inspector.dependency() {
                 let targets = (random.below(2) == 0).then(|| random.next() as u32);
                 let mut out = [0; MAX_LEN];
-                if let Some(len) = extensions.write(dependency, &extension, targets, &mut out) {
+                if let Some(len) =
+                    extensions.map(dependency, targets).write(dependency, &extension, &mut out)
+                {
                     let frame = Frame::parse(&out[..len], &dependency.structure);
                     // A shifted template id means another template here.
                     assert!(frame.is_ok() || out[0] & 0x3f != extension[0] & 0x3f);

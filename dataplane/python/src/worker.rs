@@ -255,7 +255,15 @@ impl Worker {
                     let now = Instant::now();
                     for packet in &packets {
                         let LocalPacket { timestamp, marker, level, ref payload } = *packet;
-                        let packet = GeneratedPacket { layer, timestamp, marker, level, payload };
+                        let descriptor = None;
+                        let packet = GeneratedPacket {
+                            layer,
+                            timestamp,
+                            marker,
+                            level,
+                            descriptor,
+                            payload,
+                        };
                         if self.engine.inject(track, &packet, now).is_err() {
                             self.stats.write_refused += 1;
                         }

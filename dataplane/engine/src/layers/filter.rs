@@ -105,7 +105,7 @@ impl Filter {
     /// The layers inside the stream that are forwarded now.
     pub(super) fn current(&self) -> Layer {
         match self {
-            Self::Whole => Layer::TOP,
+            Self::Whole => Layer { spatial: 0, ..Layer::TOP },
             Self::Temporal(filter) => filter.current(),
             Self::Vp9(filter) => filter.current(),
             Self::Dependency(filter) => filter.current(),

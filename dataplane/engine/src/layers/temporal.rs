@@ -51,7 +51,12 @@ impl TemporalFilter {
     }
 
     pub(super) fn decide(&mut self, packet: &Packet<'_>, gap: u16, limit: Layer) -> Verdict {
-        let known = self.pictures.get(packet.timestamp);
+        // Most packets are of the picture seen last or begin a new one: no search for those.
+        let known = match self.last.filter(|_| packet.newest) {
+            Some(last) if last.timestamp == packet.timestamp => Some(last.kept),
+            Some(_) => None,
+            None => self.pictures.get(packet.timestamp),
+        };
         if !packet.newest {
             return if known.unwrap_or(true) {
                 Verdict::keep(packet.marker)

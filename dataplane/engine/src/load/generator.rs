@@ -76,6 +76,8 @@ pub struct GeneratedPacket<'a> {
     pub marker: bool,
     /// Audio level to put into the header extension.
     pub level: Option<u8>,
+    /// Dependency descriptor to put into the header extension.
+    pub descriptor: Option<&'a [u8]>,
     /// Codec payload, stamped.
     pub payload: &'a [u8],
 }
@@ -202,6 +204,7 @@ impl Generator {
             timestamp,
             marker,
             level,
+            descriptor: None,
             payload,
         })
     }

@@ -1,16 +1,19 @@
 //! One source packet to this subscriber's copy of it: what changes and what it is called.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::{FIRST_REPORT_AFTER, PayloadTypes, Slot};
+use crate::codec::dependency_descriptor::Change;
 use crate::codec::{Keyframe, Prefix};
 use crate::command::MediaKind;
 use crate::error::DropReason;
+use crate::layers::{Decision, Forward, Packet, Switch};
 use crate::packet::SourcePacket;
 use crate::rtp::HeaderFields;
 use crate::seq_map::Unmapped;
 use crate::timestamps::Situation;
-use crate::track::Layer;
+use crate::track::{Layer, Track};
 
 /// A start may be so many packets late (its first packet was lost or overtaken): what followed it
 /// is then sent from the cache. A keyframe of 720p has about as many.
@@ -26,6 +29,8 @@ pub(crate) struct Rewritten {
     pub(crate) prefix: Prefix,
     /// Video orientation to send.
     pub(crate) orientation: Option<u8>,
+    /// What its dependency descriptor has different, if it has one.
+    pub(crate) descriptor: Option<Change>,
 }
 
 /// A packet that is sent again, by RTX (RFC 4588).
@@ -36,6 +41,7 @@ pub(crate) struct Resent {
     /// Sequence number it had, first in the payload.
     pub(crate) original: u16,
     pub(crate) prefix: Prefix,
+    pub(crate) descriptor: Option<Change>,
 }
 
 impl From<Unmapped> for DropReason {
@@ -57,49 +63,72 @@ impl Slot {
     pub(crate) fn rewrite(
         &mut self,
         packet: &SourcePacket,
-        layers: &[Layer],
+        track: &Track,
         now: Instant,
     ) -> Result<Rewritten, DropReason> {
         let source = self.source(packet.layer);
         if packet.payload.is_empty() {
             self.seq.exclude(source, packet.ext_seq);
+            self.selector.on_padding(packet.layer, packet.ext_seq);
             return Err(DropReason::PaddingOnly);
         }
         let bound = self.bound.as_ref().ok_or(DropReason::NoSubscriber)?;
         let types = bound.payload_types.get(usize::from(packet.codec)).copied().flatten();
         let types = types.ok_or(DropReason::RtpUnknownPayloadType)?;
-        if packet.restart && self.current == Some(packet.layer) {
+        if self.codec != Some(packet.codec) {
+            self.follow_codec(packet.codec, track, now);
+        }
+        if packet.restart && self.stream() == Some(packet.layer) {
             self.stop(Situation::Unmuted);
         }
-        if self.current == Some(packet.layer) {
-            self.go_on(source, packet, types, now)
-        } else {
-            self.start(source, packet, types, layers, now)
+        // Of the stream that is forwarded all packets are seen here. Another one may start a little
+        // late: the caller goes on with what followed.
+        let newest = self.stream() == Some(packet.layer) || {
+            let layer = track.layers.get(usize::from(packet.layer));
+            let newest = layer.and_then(Layer::newest).unwrap_or(packet.ext_seq);
+            newest.saturating_sub(packet.ext_seq) <= MAX_CATCH_UP
+        };
+        let view = view(packet, newest);
+        match self.selector.decide(&view) {
+            Decision::Forward(forward) => {
+                self.leave_out(source, packet.ext_seq - u64::from(forward.lost)..packet.ext_seq);
+                self.go_on(source, packet, types, forward, now)
+            }
+            Decision::LeaveOut { lost } => {
+                // Closes the gap, or the receiver would ask for what it was never meant to get.
+                self.leave_out(source, packet.ext_seq - u64::from(lost)..packet.ext_seq + 1);
+                self.payload.exclude(&packet.frame);
+                Err(DropReason::LayerNotWanted)
+            }
+            Decision::Switch(switch) => {
+                self.start(source, &view, packet, types, switch, track, now)
+            }
+            Decision::Ignore => Err(match (self.stream(), self.target) {
+                (_, None) => DropReason::Paused,
+                (None, _) => DropReason::WaitingForKeyframe,
+                _ => DropReason::LayerNotWanted,
+            }),
         }
     }
 
-    /// A packet of the layer that is forwarded.
+    fn leave_out(&mut self, source: u32, numbers: Range<u64>) {
+        numbers.for_each(|number| self.seq.exclude(source, number));
+    }
+
+    /// A packet of the stream that is forwarded.
     fn go_on(
         &mut self,
         source: u32,
         packet: &SourcePacket,
         types: PayloadTypes,
+        forward: Forward,
         now: Instant,
     ) -> Result<Rewritten, DropReason> {
-        self.follow_temporal_wish(packet);
-        if packet.frame.temporal > self.temporal {
-            // Closes the gap, or the receiver would ask for what it was never meant to get.
-            self.seq.exclude(source, packet.ext_seq);
-            self.payload.exclude(&packet.frame);
-            return Err(DropReason::LayerNotWanted);
-        }
         let newest_before = self.seq.last_out();
         let index = self.seq.map(source, packet.ext_seq)?;
         let prefix = self.payload.map(&packet.frame).ok_or(DropReason::TooOld)?;
         let timestamp = self.timestamps.map(packet.timestamp, now);
-        if newest_before.is_none_or(|newest| index > newest) {
-            self.frame_complete = packet.frame.end || packet.marker;
-        } else {
+        if newest_before.is_some_and(|newest| index <= newest) {
             self.responder.on_late(index, now);
         }
         if packet.extensions.orientation.is_some() {
@@ -110,38 +139,32 @@ impl Slot {
         }
         Ok(Rewritten {
             index,
-            fields: self.fields(index, timestamp, packet.marker, types.media),
+            fields: self.fields(index, timestamp, forward.marker, types.media),
             prefix,
             orientation: packet.extensions.orientation,
+            descriptor: self.describe(packet, forward),
         })
     }
 
-    /// A packet of another layer, or the first one of a source: perhaps a start. If it was not the
-    /// newest of its layer, the caller goes on with those that followed it.
+    /// A packet of another stream, or the first one of a source, with which forwarding of it may
+    /// start. If it was not the newest of its stream, the caller goes on with those that followed.
+    #[expect(clippy::too_many_arguments, reason = "what was found out about one packet")]
     fn start(
         &mut self,
         source: u32,
+        view: &Packet<'_>,
         packet: &SourcePacket,
         types: PayloadTypes,
-        layers: &[Layer],
+        switch: Switch,
+        track: &Track,
         now: Instant,
     ) -> Result<Rewritten, DropReason> {
         let video = self.kind == MediaKind::Video;
-        let begins = !video || packet.frame.keyframe == Keyframe::Yes;
-        let newest = layers.get(usize::from(packet.layer)).and_then(Layer::newest);
-        let behind = newest.map_or(0, |newest| newest.saturating_sub(packet.ext_seq));
-        if behind > MAX_CATCH_UP || !begins || !self.may_start(packet.layer) {
-            return Err(match (self.current, self.target) {
-                (_, None) => DropReason::Paused,
-                (None, _) => DropReason::WaitingForKeyframe,
-                _ => DropReason::LayerNotWanted,
-            });
-        }
-        let clock = |layer: u8| layers.get(usize::from(layer)).and_then(|layer| layer.clock);
-        let situation = match self.current {
-            Some(_) => Situation::Running,
+        let clock = |layer: u8| track.layers.get(usize::from(layer)).and_then(|layer| layer.clock);
+        let situation = match switch.from {
+            Some(from) if self.live >> from & 1 == 1 => Situation::Running,
             None if self.last_source == Some(source) => self.situation,
-            None => Situation::Rebound,
+            _ => Situation::Rebound,
         };
         let old = self.last_layer().map_or(self.last_clock, clock);
         let new = clock(packet.layer);
@@ -149,12 +172,13 @@ impl Slot {
             .timestamps
             .switch(packet.timestamp, old, new, situation, now)
             .map_err(|_| DropReason::WaitingForKeyframe)?;
-        let index = self.seq.switch(source, packet.ext_seq, video && !self.frame_complete);
+        let forward = self.selector.switched(view);
+        let index = self.seq.switch(source, packet.ext_seq, video && switch.hole);
         let prefix = self.payload.switch(&packet.frame);
+        if let Some(described) = &packet.described {
+            self.descriptors.switch(&described.dependency);
+        }
         self.last_source = Some(source);
-        self.current = Some(packet.layer);
-        self.temporal = self.target.map_or(0, |target| target.temporal);
-        self.frame_complete = packet.frame.end || packet.marker;
         self.stats.switches += 1;
         self.report_at = Some(now + FIRST_REPORT_AFTER);
         if video {
@@ -163,27 +187,19 @@ impl Slot {
         // The receiver still has the orientation of the layer before.
         let orientation = packet.extensions.orientation.or(self.orientation);
         self.orientation = orientation;
-        let marker = packet.marker || !video;
+        let marker = forward.marker || !video;
         Ok(Rewritten {
             index,
             fields: self.fields(index, timestamp, marker, types.media),
             prefix,
             orientation,
+            descriptor: self.describe(packet, forward),
         })
     }
 
-    /// Down at any frame border; up where a frame needs nothing of what was left out.
-    fn follow_temporal_wish(&mut self, packet: &SourcePacket) {
-        let wish = self.target.map_or(0, |target| target.temporal);
-        if wish == self.temporal || packet.late || !packet.frame.start {
-            return;
-        }
-        let frame = &packet.frame;
-        if wish < self.temporal || frame.keyframe == Keyframe::Yes {
-            self.temporal = wish;
-        } else if frame.switch_up && frame.temporal <= wish {
-            self.temporal = self.temporal.max(frame.temporal);
-        }
+    fn describe(&mut self, packet: &SourcePacket, forward: Forward) -> Option<Change> {
+        let described = packet.described.as_ref()?;
+        Some(self.descriptors.map(&described.dependency, forward.targets))
     }
 
     /// Counts a packet that went out.
@@ -199,7 +215,7 @@ impl Slot {
     pub(crate) fn lost(&self, sequence: u16) -> Option<(u8, u64, u64)> {
         let out = self.seq.extend_out(sequence)?;
         let found = self.seq.source_of(out)?;
-        let layer = self.current?;
+        let layer = self.stream()?;
         (found.source == self.source(layer)).then_some((layer, found.seq, out))
     }
 
@@ -210,18 +226,20 @@ impl Slot {
         let ssrc = self.rtx_ssrc?;
         let bound = self.bound.as_ref()?;
         let payload_type = bound.payload_types.get(usize::from(packet.codec))?.as_ref()?.rtx?;
+        let forward = self.selector.again(&view(packet, false))?;
         let prefix = self.payload.get(&packet.frame)?;
         let index = self.next_rtx;
         self.next_rtx += 1;
         self.stats.resent += 1;
         let fields = HeaderFields {
-            marker: packet.marker,
+            marker: forward.marker,
             payload_type,
             sequence: index as u16,
             timestamp: self.timestamps.get(packet.timestamp),
             ssrc,
         };
-        Some(Resent { index, fields, original: out as u16, prefix })
+        let descriptor = packet.described.is_some().then(|| self.descriptors.get(forward.targets));
+        Some(Resent { index, fields, original: out as u16, prefix, descriptor })
     }
 
     fn fields(&self, index: u64, timestamp: u32, marker: bool, payload_type: u8) -> HeaderFields {
@@ -231,5 +249,18 @@ impl Slot {
     /// The name of a layer of the bound track in the sequence map.
     pub(super) fn source(&self, layer: u8) -> u32 {
         self.generation << 3 | u32::from(layer & 7)
+    }
+}
+
+/// What decides about a packet.
+fn view(packet: &SourcePacket, newest: bool) -> Packet<'_> {
+    Packet {
+        stream: packet.layer,
+        seq: packet.ext_seq,
+        timestamp: packet.timestamp,
+        marker: packet.marker,
+        newest,
+        frame: &packet.frame,
+        dependency: packet.described.as_ref().map(|described| &described.dependency),
     }
 }

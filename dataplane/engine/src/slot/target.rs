@@ -1,18 +1,13 @@
-//! Which layer a slot forwards and which one it waits for (forwarding states of one subscription).
-//!
-//! | current | target    | meaning                                                            |
-//! |---------|-----------|--------------------------------------------------------------------|
-//! | equal   | equal     | forward it                                                         |
-//! | some    | another   | forward current; a keyframe of target, or of one between, switches |
-//! | none    | some      | wait for a keyframe of target or of a lower layer                  |
-//! | none    | none      | paused                                                             |
+//! Which track a slot carries, and the highest of its layers that it forwards. Which packets that
+//! makes is decided in [`crate::layers`].
 
 use std::time::Instant;
 
 use super::{Bound, Slot};
+use crate::codec::Codec;
 use crate::command::{MediaKind, Wish};
 use crate::layer::Layer;
-use crate::layers::Cause;
+use crate::layers::{Cause, Selector};
 use crate::timestamps::Situation;
 use crate::track::Track;
 
@@ -33,7 +28,8 @@ impl Slot {
             track.layers.iter().position(|layer| layer.rid == Some(rid)).map(|at| at as u8)
         });
         self.generation += 1;
-        self.streams = track.layers.len() as u8;
+        self.codec = None;
+        self.live = all_if_none(track.live_streams());
         self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer });
         true
     }
@@ -54,30 +50,55 @@ impl Slot {
         let spatial = match bound.fixed_layer {
             _ if bound.wish.paused => None,
             Some(layer) => Some(layer),
-            None => track.choose_layer(bound.wish.max_height_px).map(|best| track.live_upto(best)),
+            None => track.choose_layer(bound.wish.max_height_px),
         };
         spatial.map(|spatial| Layer::new(spatial, bound.wish.max_temporal))
     }
 
     /// The highest layers to forward from now on; None pauses, and what follows is a new start.
-    pub(crate) fn set_target(&mut self, target: Option<Layer>, _cause: Cause, _now: Instant) {
-        self.target = target;
+    ///
+    /// What is forwarded follows at keyframes and switching points; lower layers stand in for one
+    /// that does not come.
+    pub(crate) fn set_target(&mut self, target: Option<Layer>, cause: Cause, now: Instant) {
         if target.is_none() {
             self.stop(Situation::Resumed);
         }
+        self.target = target;
+        self.selector.set_target(target, cause, now);
+    }
+
+    /// The network still cannot take what is sent. A downgrade that has waited too long for its
+    /// keyframe becomes a pause until that comes; true if so.
+    #[expect(dead_code, reason = "for the allocator")]
+    pub(crate) fn on_overload(&mut self, now: Instant) -> bool {
+        let before = self.stream();
+        let stops = self.selector.on_overload(now);
+        if stops && before.is_some() {
+            self.situation = Situation::Resumed;
+        }
+        stops
     }
 
     /// Which streams of the track have packets has changed.
     pub(crate) fn follow_live(&mut self, track: &Track) {
-        let Some(current) = self.current else { return };
-        let dead = track.layers.get(usize::from(current)).is_none_or(|layer| !layer.is_live());
-        if dead && self.target_stream() != Some(current) {
-            self.stop(Situation::Rebound);
-        }
+        self.live = all_if_none(track.live_streams());
+        self.selector.set_live(self.live);
     }
 
-    fn target_stream(&self) -> Option<u8> {
-        self.target.map(|target| target.spatial.min(self.streams - 1))
+    /// The publisher sends this codec now: another one needs another way to tell layers.
+    pub(super) fn follow_codec(&mut self, index: u8, track: &Track, now: Instant) {
+        let codec = |index: u8| track.codecs.get(usize::from(index)).map(|codec| codec.codec);
+        let before = self.codec.replace(index).and_then(codec);
+        let Some(codec) = codec(index) else { return };
+        let sound = |codec: Codec| !codec.is_video();
+        if before.is_some_and(|before| before == codec || sound(before) && sound(codec)) {
+            return;
+        }
+        self.stop(Situation::Rebound);
+        let mut selector = Selector::new(codec, track.shape());
+        selector.set_live(self.live);
+        selector.set_target(self.target, Cause::Wish, now);
+        self.selector = selector;
     }
 
     /// The layer of the bound track that was forwarded last.
@@ -89,35 +110,35 @@ impl Slot {
 
     /// Forwards nothing until the next start.
     pub(super) fn stop(&mut self, situation: Situation) {
-        if self.current.take().is_some() {
+        if self.stream().is_some() {
             self.situation = situation;
         }
+        self.selector.stop();
     }
 
-    /// The layer whose keyframe would bring it forward, if it waits for one.
+    /// The stream whose keyframe would bring what is wanted, if it waits for one.
     pub(crate) fn waits_for(&self) -> Option<u8> {
-        let target = self.target_stream();
-        target.filter(|_| self.kind == MediaKind::Video && self.current != target)
+        if self.kind == MediaKind::Audio {
+            return None;
+        }
+        match self.fixed_layer() {
+            Some(layer) => (self.target.is_some() && self.stream().is_none()).then_some(layer),
+            None => self.selector.waits_for(),
+        }
     }
 
-    /// Bit per layer whose packets this slot wants to see.
+    /// Bit per stream whose packets this slot wants to see.
     pub(crate) fn interest(&self) -> u8 {
-        let Some(target) = self.target_stream() else { return 0 };
-        let up_to_target = u8::MAX >> (7 - target.min(7));
-        match self.current {
-            None => up_to_target,
-            Some(current) if current > target => 1 << current | 1 << target,
-            Some(current) => up_to_target & (u8::MAX << current),
-        }
+        let only = self.fixed_layer().map_or(u8::MAX, |layer| 1 << layer);
+        self.selector.interest() & only
     }
 
-    /// Whether a keyframe of this layer is worth a switch.
-    pub(super) fn may_start(&self, layer: u8) -> bool {
-        match (self.current, self.target_stream()) {
-            (_, None) => false,
-            (_, Some(target)) if layer == target => true,
-            (None, Some(target)) => layer < target,
-            (Some(current), Some(target)) => current < layer && layer < target,
-        }
+    fn fixed_layer(&self) -> Option<u8> {
+        self.bound.as_ref()?.fixed_layer
     }
+}
+
+/// Before anything comes, everything may.
+fn all_if_none(live: u8) -> u8 {
+    if live == 0 { u8::MAX } else { live }
 }

@@ -12,7 +12,7 @@ use crate::error::DropReason;
 use crate::keyframe::KeyframeRequester;
 use crate::layers::liveness::{Liveness, StreamKind};
 use crate::nack::{Action, NackGenerator};
-use crate::packet::{PacketPool, SourcePacket};
+use crate::packet::{Described, PacketPool, SourcePacket};
 use crate::reception::Reception;
 use crate::rtp::ShortName;
 use crate::sender::SourceClock;
@@ -236,6 +236,12 @@ impl Layer {
             self.stats.keyframes += 1;
         }
         frame
+    }
+
+    /// The dependency descriptor of the packet inspected last, if layers are told by it.
+    pub(crate) fn described(&self, extension: &[u8]) -> Option<Box<Described>> {
+        let dependency = self.inspector.as_ref()?.dependency()?.clone();
+        Some(Box::new(Described { dependency, extension: extension.to_vec() }))
     }
 
     /// Keeps a packet for retransmission; tells duplicates.

@@ -45,6 +45,7 @@ fn local_source_is_forwarded_byte_for_byte() {
             timestamp: count * 960,
             marker: count == 0,
             level: Some(30),
+            descriptor: None,
             payload: &payload,
         };
         let now = sim.now;

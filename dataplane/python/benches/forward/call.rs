@@ -259,6 +259,7 @@ impl Call {
                     timestamp: self.timestamp,
                     marker: self.kind == MediaKind::Video && at + 1 == self.burst,
                     level: (self.kind == MediaKind::Audio).then_some(40),
+                    descriptor: None,
                     payload: &self.payload,
                 };
                 self.clients.inject(TrackId(publisher as u64 + 1), &packet, now).unwrap();

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use super::Malformed;
 
 pub use frame::{Frame, Indication};
-pub use rewriter::{MAX_LEN, Rewriter};
+pub use rewriter::{Change, MAX_LEN, Rewriter};
 pub use structure::{Structure, StructureHistory};
 
 /// Templates ids have 6 bits.

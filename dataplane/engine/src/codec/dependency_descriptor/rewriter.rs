@@ -36,27 +36,47 @@ impl Rewriter {
         }
     }
 
-    /// Writes the descriptor of a packet that is forwarded or sent again, and returns its length.
-    ///
-    /// `source` is what `dependency` was read from. `targets`: the decode targets to announce, as
-    /// long as the subscriber gets only some; None leaves the publisher's word.
-    ///
-    /// None if it does not fit a header extension.
-    pub fn write(
-        &mut self,
-        dependency: &Dependency,
-        source: &[u8],
-        targets: Option<u32>,
-        out: &mut [u8; MAX_LEN],
-    ) -> Option<usize> {
-        let number = dependency.number.wrapping_add_signed(self.shift);
+    /// What to change in the descriptor of a packet that is forwarded. `targets`: the decode
+    /// targets to announce, as long as the subscriber gets only some; None leaves the publisher's
+    /// word.
+    pub fn map(&mut self, dependency: &Dependency, targets: Option<u32>) -> Change {
+        let change = self.get(targets);
+        let number = change.number(dependency);
         if self.last_frame.is_none_or(|last| last <= number) {
             self.last_frame = Some(number);
-            self.next_template = self
-                .template_offset(dependency)
-                .wrapping_add(dependency.structure.template_count())
-                & 0x3f;
+            let count = dependency.structure.template_count();
+            self.next_template = change.template_offset(dependency).wrapping_add(count) & 0x3f;
         }
+        change
+    }
+
+    /// The same for a packet that is sent again.
+    #[must_use]
+    pub fn get(&self, targets: Option<u32>) -> Change {
+        Change { shift: self.shift, template_shift: self.template_shift, targets }
+    }
+}
+
+/// What one subscriber's copy of a descriptor has different.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Change {
+    shift: i64,
+    template_shift: u8,
+    targets: Option<u32>,
+}
+
+impl Change {
+    /// Writes the descriptor and returns its length. `source` is what `dependency` was read from.
+    ///
+    /// None if it does not fit a header extension.
+    #[must_use]
+    pub fn write(
+        &self,
+        dependency: &Dependency,
+        source: &[u8],
+        out: &mut [u8; MAX_LEN],
+    ) -> Option<usize> {
+        let (number, targets) = (self.number(dependency), self.targets);
         let &[first, _, _, ..] = source else { return None };
         let extended = source.len() > 3;
         let mut reader = BitReader::new(source);
@@ -93,6 +113,10 @@ impl Rewriter {
             writer.copy(source, at, dependency.frame.end_bit)?;
         }
         Some(writer.finish())
+    }
+
+    fn number(&self, dependency: &Dependency) -> u64 {
+        dependency.number.wrapping_add_signed(self.shift)
     }
 
     fn template_offset(&self, dependency: &Dependency) -> u8 {

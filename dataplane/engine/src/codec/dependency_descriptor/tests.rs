@@ -83,9 +83,9 @@ fn written(
         rewriter.switch(dependency);
     }
     let mut out = [0xff; MAX_LEN];
-    let len = rewriter.write(dependency, data, targets, &mut out).unwrap();
+    let len = rewriter.map(dependency, targets).write(dependency, data, &mut out).unwrap();
     let mut again = [0; MAX_LEN];
-    assert_eq!(rewriter.write(dependency, data, targets, &mut again), Some(len));
+    assert_eq!(rewriter.get(targets).write(dependency, data, &mut again), Some(len));
     assert_eq!(out[..len], again[..len], "sent again");
     out[..len].to_vec()
 }
@@ -143,7 +143,7 @@ fn own_fields_survive_a_longer_descriptor() {
         structure: Arc::new(structure.clone()),
     };
     let mut out = [0; MAX_LEN];
-    let len = Rewriter::default().write(&dependency, &source, Some(0b01), &mut out).unwrap();
+    let len = Rewriter::default().get(Some(0b01)).write(&dependency, &source, &mut out).unwrap();
     let frame = Frame::parse(&out[..len], &structure).unwrap();
     assert_eq!(frame.active_targets, Some(0b01));
     assert_eq!(frame.references.distances(), [17]);
@@ -153,7 +153,7 @@ fn own_fields_survive_a_longer_descriptor() {
         (Indication::Required, Indication::NotPresent)
     );
     for len in (0..source.len()).filter(|len| *len != 3) {
-        let cut = Rewriter::default().write(&dependency, &source[..len], Some(0b01), &mut out);
+        let cut = Rewriter::default().get(Some(0b01)).write(&dependency, &source[..len], &mut out);
         assert_eq!(cut, None, "bytes that are not what was read: {len}");
     }
 }

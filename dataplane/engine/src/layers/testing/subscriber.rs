@@ -158,7 +158,11 @@ impl Subscriber {
         let descriptor = dependency.map(|dependency| {
             let mut out = [0; MAX_LEN];
             let source = sent.descriptor.as_deref().unwrap();
-            let len = self.descriptors.write(dependency, source, targets, &mut out).unwrap();
+            let len = self
+                .descriptors
+                .map(dependency, targets)
+                .write(dependency, source, &mut out)
+                .unwrap();
             out[..len].to_vec()
         });
         let picture = match self.codec {
