@@ -39,8 +39,14 @@ class Plane:
     def drain(self, limit: int) -> list[tuple[object, ...]]:
         """Lines for `events.decode`."""
 
-    def open_socket(self, worker: int, address: str) -> tuple[int, str]:
-        """Number and address of one more socket."""
+    def open_socket(
+        self, worker: int, address: str, network: tuple[str, str, int] | None = None
+    ) -> tuple[int, str]:
+        """Number and address of one more socket.
+
+        `network`: text of an emulated link up and down (`airside_emulator::LinkConfig`) and its seed;
+        ValueError for text that is none.
+        """
 
     def close_socket(self, worker: int, number: int) -> None: ...
     def open_tap(self, worker: int, tap: int) -> None: ...

@@ -57,6 +57,8 @@ UFRAG_LENGTH, PASSWORD_LENGTH = 16, 24
 Address = tuple[str, int]
 TapPacket = tuple[int, int, int, bool, bytes]
 """Layer, extended sequence number, RTP timestamp, marker, payload."""
+EmulatedNetwork = tuple[str, str, int]
+"""Up, down and seed; the links as `LinkConfig` of dataplane/emulator reads them."""
 LocalPacket = tuple[int, bool, int | None, bytes]
 """RTP timestamp, marker, audio level in -dBov (RFC 6464) or None, payload."""
 
@@ -208,13 +210,16 @@ class DataPlane:
     # Client role: every transport has a socket of its own, which is all that tells two of them apart
     # at one server address.
 
-    def open_socket(self, worker: WorkerId, address: str) -> tuple[int, Address]:
+    def open_socket(
+        self, worker: WorkerId, address: str, network: EmulatedNetwork | None = None
+    ) -> tuple[int, Address]:
         """Number (for `AddTransport.socket`) and address of a new socket at this IP address.
 
-        Bind it to an address, not to the wildcard: answers have to come in where checks go out.
+        Bind it to an address, not to the wildcard: answers have to come in where checks go out. With a
+        network, everything it sends and receives passes that; the table `network` says what it did to all.
         Raises OSError, ValueError.
         """
-        number, bound = self._native.open_socket(worker, _text(address, 0))
+        number, bound = self._native.open_socket(worker, _text(address, 0), network)
         ip, port = _parse(bound)
         return number, (str(ip), port)
 

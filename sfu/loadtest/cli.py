@@ -15,7 +15,8 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from sfu.loadtest import Options, Progress, Report, run
-from sfu.loadtest.options import DEFAULT_LAYERS, DEFAULT_URL
+from sfu.loadtest.network import NetworkTextError, parse_network
+from sfu.loadtest.options import DEFAULT_LAYERS, DEFAULT_URL, NetworkOf
 from sfu.loadtest.report import as_table
 from sfu.settings.modes import DEV_KEYS
 
@@ -34,6 +35,11 @@ def load_test(
     duration: Annotated[float, typer.Option(min=1, help="Seconds to measure.")] = 30.0,
     join_rate: Annotated[float, typer.Option(min=0.1, help="Joins per second.")] = 50.0,
     workers: Annotated[int, typer.Option(min=1, max=255, help="Threads that carry the clients' media.")] = 1,
+    network: Annotated[
+        str, typer.Option(help="Bad network of each client: loss=5%,delay=50ms,jitter=30ms,rate=2mbit")
+    ] = "",
+    network_of: Annotated[NetworkOf, typer.Option(help="Whose network it is.")] = NetworkOf.EVERYONE,
+    seed: Annotated[int, typer.Option(min=0, help="Of the network: the same one loses the same.")] = 1,
     metrics_url: Annotated[
         str | None, typer.Option(help="The server's /metrics; by default beside the URL.")
     ] = None,
@@ -44,6 +50,10 @@ def load_test(
     """Drive many publishers and subscribers against a server, and say how it did."""
     if not api_key:
         api_key, api_secret = next(iter(DEV_KEYS.items()))
+    try:
+        bad = parse_network(network) if network else None
+    except NetworkTextError as error:
+        raise typer.BadParameter(str(error), param_hint="--network") from None
     options = Options(
         api_key=api_key,
         api_secret=api_secret,
@@ -57,6 +67,9 @@ def load_test(
         duration_s=duration,
         joins_per_s=join_rate,
         workers=workers,
+        network=bad,
+        network_of=network_of,
+        seed=seed,
         metrics_url=metrics_url,
     )
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -32,8 +32,8 @@ from sfu.dataplane.commands import (
     Wish,
 )
 from sfu.dataplane.events import CloseReason, TransportState, TransportStateChanged
-from sfu.dataplane.plane import DataPlane
-from sfu.loadtest.options import Options
+from sfu.dataplane.plane import DataPlane, EmulatedNetwork
+from sfu.loadtest.options import NetworkOf, Options
 from sfu.loadtest.signal import JoinFailedError, Signal
 from sfu.transport.plan import NegotiatedCodec, ReceiveSection, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
@@ -68,7 +68,9 @@ class ClientSpec:
 class Client:
     """Join with `run`; the owner passes on events of its transport."""
 
-    def __init__(self, plane: DataPlane, options: Options, spec: ClientSpec, local_address: str) -> None:
+    def __init__(
+        self, plane: DataPlane, options: Options, spec: ClientSpec, local_address: str, number: int
+    ) -> None:
         self.spec = spec
         self.transport: TransportId = plane.new_transport_id()
         self.meters: list[int] = []
@@ -84,7 +86,7 @@ class Client:
         self._room = plane.new_room_id()
         self._worker = plane.place(self._room)
         self._credentials = plane.credentials(self._worker)
-        self._socket, self._address = plane.open_socket(self._worker, local_address)
+        self._socket, self._address = plane.open_socket(self._worker, local_address, self._network(number))
         self._added = False
         self._state: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._signal: Signal | None = None
@@ -139,6 +141,14 @@ class Client:
     async def _listen(self, signal: Signal) -> None:
         reason = await signal.listen()
         self.ended = self.ended or reason
+
+    def _network(self, number: int) -> EmulatedNetwork | None:
+        """That of client `number`, if it has one."""
+        options = self._options
+        owner = NetworkOf.SUBSCRIBERS if self.spec.publish is None else NetworkOf.PUBLISHERS
+        if options.network is None or options.network_of not in (NetworkOf.EVERYONE, owner):
+            return None
+        return options.network.up.text(), options.network.down.text(), options.seed + number
 
     def _offer(self) -> Offered:
         spec = self.spec

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from sfu.dataplane.commands import VideoLayer
+from sfu.loadtest.network import Network
 
 DEFAULT_URL = "ws://127.0.0.1:7880"
 DEFAULT_LAYERS = (
@@ -15,6 +17,14 @@ DEFAULT_LAYERS = (
 """What libwebrtc's simulcast of a 720p camera comes to."""
 MAX_TRACKS_PER_SUBSCRIBER = 198
 """Sections of one transport that the server takes, less the data channel and one to spare."""
+
+
+class NetworkOf(StrEnum):
+    """Whose network it is."""
+
+    EVERYONE = "everyone"
+    PUBLISHERS = "publishers"
+    SUBSCRIBERS = "subscribers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,11 @@ class Options:
     joins_per_s: float = 50.0
     workers: int = 1
     """Threads that carry the clients' media."""
+    network: Network | None = None
+    """What lies between each client and the server; None: nothing."""
+    network_of: NetworkOf = NetworkOf.EVERYONE
+    seed: int = 1
+    """Of the network: with it and the same packets, the same ones are lost."""
     metrics_url: str | None = None
     """The server's /metrics, for its processor time; None: beside `url`."""
 

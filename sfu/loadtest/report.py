@@ -52,6 +52,66 @@ class Quantiles:
 
 
 @dataclass(frozen=True, slots=True)
+class WayTotals:
+    """What the emulated networks of all clients did in one direction so far."""
+
+    sent: int = 0
+    """Datagrams put in."""
+    delivered: int = 0
+    lost: int = 0
+    """By the dice."""
+    overflowed: int = 0
+    """At the full queue of a bottleneck."""
+    delay_s: float = 0.0
+    """Of all delivered ones together."""
+    longest_queue_s: float = 0.0
+    """Since the start."""
+
+    @staticmethod
+    def of(workers: Sequence[WorkerStats], row: int) -> WayTotals:
+        """Row 0 of the table is up, row 1 down."""
+        rows = [worker.rows("network")[row] for worker in workers if worker.tables.get("network")]
+        return WayTotals(
+            sent=sum(int(each["sent"]) for each in rows),
+            delivered=sum(int(each["delivered"]) for each in rows),
+            lost=sum(int(each["dropped_random"]) for each in rows),
+            overflowed=sum(int(each["dropped_queue"]) for each in rows),
+            delay_s=sum(each["delay_sum_us"] for each in rows) / 1e6,
+            longest_queue_s=max((each["longest_queue_us"] for each in rows), default=0) / 1e6,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WayFigures:
+    """What the emulated networks did in the measured time, in one direction."""
+
+    sent: int
+    loss_ratio: float
+    """By the dice, of all that was sent."""
+    overflow_ratio: float
+    """Dropped by a full queue."""
+    delay_s: float
+    """Mean."""
+    longest_queue_s: float
+    """Since the start."""
+
+    @staticmethod
+    def between(before: WayTotals, after: WayTotals) -> WayFigures | None:
+        """None when nothing passed a network."""
+        sent = after.sent - before.sent
+        delivered = after.delivered - before.delivered
+        if not sent:
+            return None
+        return WayFigures(
+            sent=sent,
+            loss_ratio=(after.lost - before.lost) / sent,
+            overflow_ratio=(after.overflowed - before.overflowed) / sent,
+            delay_s=(after.delay_s - before.delay_s) / delivered if delivered else math.nan,
+            longest_queue_s=after.longest_queue_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """Everything that counts up, at one moment."""
 
@@ -69,6 +129,9 @@ class Reading:
     """Packets by upper bound in microseconds."""
     client_cpu_s: float
     server_cpu_s: float | None = None
+    up: WayTotals = WayTotals()
+    """What the emulated networks did to what clients send; next, to what they receive."""
+    down: WayTotals = WayTotals()
 
     @staticmethod
     def of(workers: Sequence[WorkerStats], at_s: float, server_cpu_s: float | None) -> Reading:
@@ -93,6 +156,8 @@ class Reading:
             latency=latency,
             client_cpu_s=total("loop", "cpu_ns") / 1e9,
             server_cpu_s=server_cpu_s,
+            up=WayTotals.of(workers, 0),
+            down=WayTotals.of(workers, 1),
         )
 
 
@@ -136,6 +201,9 @@ class Report:
     """Cores that the server took."""
     server_cpu_us_per_packet: float | None
     """For each packet that reached a subscriber."""
+    network_up: WayFigures | None = None
+    """What emulated networks did to what clients sent; next, to what they received."""
+    network_down: WayFigures | None = None
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -180,6 +248,8 @@ def measure(
         client_cpu_ratio=client_ratio,
         server_cpu_ratio=None if server_s is None else server_s / seconds,
         server_cpu_us_per_packet=server_s * 1e6 / packets if server_s is not None and packets else None,
+        network_up=WayFigures.between(before.up, after.up),
+        network_down=WayFigures.between(before.down, after.down),
     )
 
 
@@ -208,7 +278,16 @@ def as_table(report: Report) -> Table:
     row("packets received", f"{report.received_packets_per_s:,.0f}/s", f"{report.received_packets:,} in all")
     row("bitrate received", _bits(report.received_bits_per_s), "payload")
     row("packets sent", f"{report.sent_packets_per_s:,.0f}/s", "by the clients")
-    row("loss", f"{report.loss_ratio:.3%}")
+    row("loss", f"{report.loss_ratio:.3%}", "seen by meters")
+    for name, way in (("network up", report.network_up), ("network down", report.network_down)):
+        if way is not None:
+            row(name, f"{way.loss_ratio:.3%} lost", f"emulated, of {way.sent:,} datagrams")
+            row(
+                "",
+                f"{way.overflow_ratio:.3%} overflowed",
+                f"longest queue {way.longest_queue_s * 1000:.0f} ms",
+            )
+            row("", f"{way.delay_s * 1000:.1f} ms", "mean delay, queue included")
     row("gaps over 60 ms", f"{report.gaps:,}")
     row("latency", _times(report.latency_us, 0.001, "ms"), "generator to meter")
     if report.server_cpu_ratio is not None:

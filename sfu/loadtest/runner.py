@@ -134,12 +134,12 @@ class _Test:
         async with asyncio.TaskGroup() as tasks:
             for index, spec in enumerate(everybody):
                 await asyncio.sleep(begun + index / self._options.joins_per_s - time.monotonic())
-                tasks.create_task(self._join_one(spec))
+                tasks.create_task(self._join_one(spec, index))
                 if index % max(1, int(self._options.joins_per_s * PROGRESS_INTERVAL_S)) == 0:
                     self._tell("joining", index / len(everybody), await self._plane.stats())
 
-    async def _join_one(self, spec: ClientSpec) -> None:
-        client = Client(self._plane, self._options, spec, self._local_address)
+    async def _join_one(self, spec: ClientSpec, number: int) -> None:
+        client = Client(self._plane, self._options, spec, self._local_address, number)
         self._clients[client.transport] = client
         try:
             await client.run(self._token(spec))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sfu.loadtest import Options, Progress, run
+from sfu.loadtest.network import parse_network
+from sfu.loadtest.options import NetworkOf
 from tests.support.server import API_KEY, API_SECRET, Server, running_server
 
 CAST = {"audio_publishers": 2, "video_publishers": 1, "subscribers": 3}
 
 
-def options(server: Server, **changes: int) -> Options:
+def options(server: Server, **changes: Any) -> Options:
     numbers = {**CAST, **changes}
-    return Options(API_KEY, API_SECRET, url=server.ws_url, duration_s=1.0, **numbers)  # type: ignore[arg-type]
+    return Options(API_KEY, API_SECRET, url=server.ws_url, duration_s=1.0, **numbers)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +46,23 @@ async def test_clients_of_several_workers_and_rooms(tmp_path: Path) -> None:
     assert report.passed, report
     assert report.tracks_received == 2 * 3 * 3
     assert {progress.phase for progress in seen} >= {"joining", "measuring", "leaving"}
+
+
+async def test_clients_on_a_bad_network_see_what_it_does(tmp_path: Path) -> None:
+    network = parse_network("down.loss=10%,delay=30ms,jitter=10ms")
+    bad = NetworkOf.SUBSCRIBERS
+    async with running_server(tmp_path) as server:
+        report = await run(
+            options(server, network=network, network_of=bad, subscribers=2, video_publishers=0)
+        )
+    assert report.passed, report
+    assert report.network_up is not None
+    assert report.network_down is not None
+    assert report.network_up.loss_ratio == 0
+    assert 0.02 < report.network_down.loss_ratio < 0.25
+    assert 0.02 < report.network_down.delay_s < 0.04
+    # From the publisher, who has no such network, to a subscriber: its way down.
+    assert 20_000 <= report.latency_us.p50 <= 60_000
 
 
 async def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:

@@ -42,6 +42,20 @@ pub struct Totals {
     pub longest_queue: Duration,
 }
 
+impl std::ops::AddAssign for Totals {
+    /// Of two links; the longest queue is that of either.
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.delivered += other.delivered;
+        self.delivered_bytes += other.delivered_bytes;
+        self.dropped_outage += other.dropped_outage;
+        self.dropped_random += other.dropped_random;
+        self.dropped_queue += other.dropped_queue;
+        self.delay_sum += other.delay_sum;
+        self.longest_queue = self.longest_queue.max(other.longest_queue);
+    }
+}
+
 /// A direction of a link, with its packets on the way.
 #[derive(Debug)]
 pub struct Link<T> {

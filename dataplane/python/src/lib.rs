@@ -10,6 +10,7 @@ mod ring;
 pub mod shell;
 mod taps;
 mod udp;
+pub mod wires;
 mod worker;
 
 /// CRC-32 of all Rust sources, from `build.rs`.

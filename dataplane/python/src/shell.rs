@@ -21,6 +21,7 @@ use crate::events::EventQueues;
 use crate::ring::{Ring, Waker};
 use crate::taps::Taps;
 use crate::udp::{self, Locals, MAX_SOCKETS, SharedLocals, Socket};
+use crate::wires::WireConfig;
 use crate::worker::{LocalPacket, Order, Setup, Worker};
 
 /// Set-up of a plane.
@@ -212,7 +213,7 @@ impl Shell {
     }
 
     /// Opens one more socket for a worker, and returns its number and address: a client transport
-    /// needs one of its own.
+    /// needs one of its own. With a wire everything passes an emulated network.
     ///
     /// # Errors
     /// The kernel refuses, or see [`UseError`] (as `io::Error` of kind `Other`).
@@ -220,12 +221,13 @@ impl Shell {
         &self,
         worker: WorkerId,
         address: SocketAddr,
+        wire: Option<WireConfig>,
     ) -> io::Result<(u16, SocketAddr)> {
         let socket = Socket::bind(address, false)?;
         let address = socket.address();
         let handle = self.handle(worker).map_err(io::Error::other)?;
         let number = lock(&handle.numbers).take().map_err(io::Error::other)?;
-        self.order(worker, Order::AddSocket(number, socket)).map_err(io::Error::other)?;
+        self.order(worker, Order::AddSocket(number, socket, wire)).map_err(io::Error::other)?;
         Ok((number, address))
     }
 
@@ -461,12 +463,12 @@ mod tests {
     fn socket_numbers_follow_the_bound_ones_and_come_back() {
         let shell = Shell::start(&config(1, false)).unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
-        let (one, address) = shell.open_socket(WorkerId(0), any).unwrap();
-        let (two, _) = shell.open_socket(WorkerId(0), any).unwrap();
+        let (one, address) = shell.open_socket(WorkerId(0), any, None).unwrap();
+        let (two, _) = shell.open_socket(WorkerId(0), any, None).unwrap();
         assert_eq!((one, two), (1, 2));
         assert_ne!(address.port(), 0);
         shell.close_socket(WorkerId(0), one).unwrap();
-        assert_eq!(shell.open_socket(WorkerId(0), any).unwrap().0, one);
+        assert_eq!(shell.open_socket(WorkerId(0), any, None).unwrap().0, one);
     }
 
     #[test]

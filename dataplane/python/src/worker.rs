@@ -22,8 +22,9 @@ use crate::events::{EventQueues, Offered};
 use crate::ring::{Parcel, Ring, Waker};
 use crate::taps::TapSender;
 use crate::udp::{Locals, Poller, ReceiveBatch, Socket, Transmitter};
+use crate::wires::{WireConfig, Wires};
 
-pub(crate) use stats::LoopStats;
+pub(crate) use stats::{LoopStats, column};
 
 mod stats;
 
@@ -39,7 +40,7 @@ const WAKER_TOKEN: u64 = u64::MAX;
 /// What Python asks of one worker, in order.
 pub(crate) enum Order {
     Commands(Vec<Command>),
-    AddSocket(u16, Socket),
+    AddSocket(u16, Socket, Option<WireConfig>),
     CloseSocket(u16),
     OpenTap(TapId, TapSender),
     CloseTap(TapId),
@@ -67,6 +68,8 @@ pub(crate) struct Worker {
     /// Memory of the engine's view of a batch; empty between turns.
     datagrams: Vec<Datagram<'static>>,
     transmitter: Transmitter,
+    /// Emulated networks in front of sockets; a server has none.
+    wires: Option<Box<Wires>>,
     /// Sockets with datagrams that wait for room.
     full: Vec<u16>,
     ring: Ring,
@@ -113,6 +116,7 @@ impl Worker {
             batch: ReceiveBatch::new(),
             datagrams: Vec::new(),
             transmitter: Transmitter::new(),
+            wires: None,
             full: Vec::new(),
             ring,
             next_parcel: None,
@@ -135,6 +139,7 @@ impl Worker {
         loop {
             self.sleep()?;
             self.receive_ready();
+            self.pass_wires();
             self.take_parcels();
             let stop = self.take_orders();
             self.handle_timeout();
@@ -165,7 +170,7 @@ impl Worker {
         if waiting || !self.commands.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = self.engine.poll_timeout();
+        let due = self.engine.poll_timeout().into_iter().chain(self.wires_due()).min();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let retry = !self.full.is_empty() || self.offered == Offered::Later;
         let retry = retry.then_some(RETRY);
@@ -194,6 +199,13 @@ impl Worker {
             }
         }
         let now = Instant::now();
+        if let Some(wires) = self.wires.as_mut().filter(|wires| wires.has(number)) {
+            for incoming in self.batch.datagrams(number, &mut self.locals) {
+                self.stats.received_bytes += incoming.data.len() as u64;
+                wires.receive(number, &incoming, now);
+            }
+            return;
+        }
         let mut batch = recycle(std::mem::take(&mut self.datagrams));
         for incoming in self.batch.datagrams(number, &mut self.locals) {
             let (local, remote, data) = (incoming.local, incoming.remote, incoming.data);
@@ -210,6 +222,35 @@ impl Worker {
         self.engine.handle_datagrams(&mut batch, now);
         self.datagrams = recycle(batch);
         self.flush(Some(now));
+    }
+
+    /// What has reached the end of its emulated network: in to the engine, out to the sockets.
+    fn pass_wires(&mut self) {
+        let now = Instant::now();
+        let due = self.wires_due().is_some_and(|due| due <= now);
+        let Some(wires) = self.wires.as_mut().filter(|_| due) else { return };
+        let mut arrived = wires.advance(now);
+        let (arena, full) = (wires.departed(), &mut self.full);
+        self.transmitter.flush(&mut self.sockets, &mut self.locals, arena, now, |number| {
+            if !full.contains(&number) {
+                full.push(number);
+            }
+        });
+        arena.clear();
+        let mut batch = recycle(std::mem::take(&mut self.datagrams));
+        batch.extend(arrived.iter_mut().map(|each| Datagram {
+            local: each.local,
+            remote: each.remote,
+            protocol: Protocol::Udp,
+            data: &mut each.data,
+        }));
+        self.engine.handle_datagrams(&mut batch, now);
+        self.datagrams = recycle(batch);
+        self.flush(Some(now));
+    }
+
+    fn wires_due(&self) -> Option<Instant> {
+        self.wires.as_ref()?.poll_timeout()
     }
 
     fn take_parcels(&mut self) {
@@ -247,7 +288,7 @@ impl Worker {
             let Some(order) = order else { break };
             match order {
                 Order::Commands(commands) => self.commands.extend(commands),
-                Order::AddSocket(number, socket) => self.add_socket(number, socket),
+                Order::AddSocket(number, socket, wire) => self.add_socket(number, socket, wire),
                 Order::CloseSocket(number) => self.close_socket(number),
                 Order::OpenTap(tap, sender) => drop(self.taps.insert(tap, sender)),
                 Order::CloseTap(tap) => drop(self.taps.remove(&tap)),
@@ -276,7 +317,7 @@ impl Worker {
         stop
     }
 
-    fn add_socket(&mut self, number: u16, socket: Socket) {
+    fn add_socket(&mut self, number: u16, socket: Socket, wire: Option<WireConfig>) {
         let index = usize::from(number);
         if self.sockets.len() <= index {
             self.sockets.resize_with(index + 1, || None);
@@ -285,12 +326,18 @@ impl Worker {
         if self.poller.watch(socket.raw_fd(), u64::from(number)).is_ok() {
             self.sockets[index] = Some(socket);
         }
+        if let Some(config) = wire {
+            self.wires.get_or_insert_default().add(number, &config);
+        }
     }
 
     fn close_socket(&mut self, number: u16) {
         if let Some(socket) = self.sockets.get_mut(usize::from(number)) {
             *socket = None;
             self.transmitter.forget(number);
+            if let Some(wires) = &mut self.wires {
+                wires.remove(number);
+            }
         }
     }
 
@@ -313,12 +360,16 @@ impl Worker {
             if let Some(received) = received {
                 self.stats.residence.record(now - received, arena.entries().len() as u64);
             }
-            let full = &mut self.full;
-            self.transmitter.flush(&mut self.sockets, &mut self.locals, arena, now, |number| {
-                if !full.contains(&number) {
-                    full.push(number);
-                }
-            });
+            if let Some(wires) = &mut self.wires {
+                wires.send(arena, now);
+            } else {
+                let full = &mut self.full;
+                self.transmitter.flush(&mut self.sockets, &mut self.locals, arena, now, |number| {
+                    if !full.contains(&number) {
+                        full.push(number);
+                    }
+                });
+            }
             arena.clear();
         }
         while let Some((to, message)) = self.engine.poll_ring() {
@@ -347,7 +398,7 @@ impl Worker {
 
     /// News for Python, as far as there is room.
     fn tell(&mut self) {
-        let Self { engine, stats, transmitter, batch, ring, sockets, .. } = self;
+        let Self { engine, stats, transmitter, batch, ring, sockets, wires, .. } = self;
         self.offered = self.events.offer(self.id, || {
             let mut event = engine.poll_event()?;
             if let Event::Stats { columns, .. } = &mut event {
@@ -358,6 +409,7 @@ impl Worker {
                     ring.dropped,
                     sockets,
                 ));
+                columns.tables.extend(wires.as_ref().map(|wires| wires.table()));
             }
             Some(event)
         });

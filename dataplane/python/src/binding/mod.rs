@@ -9,12 +9,14 @@ mod events;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use airside_emulator::ConfigError;
 use airside_engine::ids::{TapId, TrackId, WorkerId};
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::shell::{Shell, ShellConfig, StartError, UseError};
+use crate::wires::WireConfig;
 
 /// All packet workers of one process. See `_native.pyi` for the contract.
 #[pyclass(frozen, module = "sfu.dataplane._native")]
@@ -81,9 +83,16 @@ impl Plane {
         news.map(|(worker, event)| events::event(py, worker, event)).collect()
     }
 
-    fn open_socket(&self, worker: u8, address: &str) -> PyResult<(u16, String)> {
+    #[pyo3(signature = (worker, address, network=None))]
+    fn open_socket(
+        &self,
+        worker: u8,
+        address: &str,
+        network: Option<(String, String, u64)>,
+    ) -> PyResult<(u16, String)> {
         let address = self::address(address)?;
-        let (number, bound) = self.shell.open_socket(WorkerId(worker), address)?;
+        let wire = network.map(wire).transpose()?;
+        let (number, bound) = self.shell.open_socket(WorkerId(worker), address, wire)?;
         Ok((number, bound.to_string()))
     }
 
@@ -138,6 +147,13 @@ fn address(text: &str) -> PyResult<SocketAddr> {
     text.parse().map_err(|_| {
         PyValueError::new_err(format!("{text:?} is not an address like 0.0.0.0:7882 or [::]:7882"))
     })
+}
+
+fn wire((up, down, seed): (String, String, u64)) -> PyResult<WireConfig> {
+    let link = |text: String| {
+        text.parse().map_err(|error: ConfigError| PyValueError::new_err(error.to_string()))
+    };
+    Ok(WireConfig { up: link(up)?, down: link(down)?, seed })
 }
 
 fn misused(error: UseError) -> PyErr {

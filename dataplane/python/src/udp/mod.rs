@@ -6,7 +6,7 @@ mod sys;
 mod transmit;
 
 pub(crate) use locals::{Locals, MAX_SOCKETS, SharedLocals};
-pub(crate) use receive::ReceiveBatch;
+pub(crate) use receive::{Incoming, ReceiveBatch};
 pub(crate) use sys::{EventFd, Poller, block_signals, thread_cpu_time};
 pub(crate) use transmit::{TransmitStats, Transmitter};
 

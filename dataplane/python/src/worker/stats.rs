@@ -83,7 +83,7 @@ impl LoopStats {
     }
 }
 
-fn column(name: &'static str, values: Vec<u64>) -> Column {
+pub(crate) fn column(name: &'static str, values: Vec<u64>) -> Column {
     Column { name, values: Values::U64(values) }
 }
 
