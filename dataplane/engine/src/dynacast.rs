@@ -28,39 +28,43 @@ pub fn wanted_layer(wish: &Wish, heights_px: &[u16]) -> Option<u8> {
     Some(best as u8)
 }
 
-/// What the publisher of one track is asked for.
-#[derive(Debug, Default)]
+/// What the publisher of one track is asked for. In the beginning it sends everything, unasked.
+#[derive(Debug)]
 pub struct Dynacast {
-    /// As told to the publisher; the outer `None`: never told.
-    told: Option<Option<u8>>,
+    /// The best layer it should send, as far as it knows.
+    told: Option<u8>,
     wanted: Option<u8>,
     /// Since when less is wanted than was told.
     lower_since: Option<Instant>,
 }
 
 impl Dynacast {
+    /// `best`: index of the track's best layer.
+    #[must_use]
+    pub fn new(best: u8) -> Self {
+        Self { told: Some(best), wanted: Some(best), lower_since: None }
+    }
+
     /// The best layer that any subscriber wants now; `None`: nobody wants anything.
     ///
     /// Gives what to tell the publisher, if that changed: the best layer it should send.
     pub fn update(&mut self, wanted: Option<u8>, now: Instant) -> Option<Option<u8>> {
         self.wanted = wanted;
-        match self.told {
-            Some(told) if wanted < told => {
-                self.lower_since.get_or_insert(now);
-                self.handle_timeout(now)
-            }
-            Some(told) if wanted == told => {
-                self.lower_since = None;
-                None
-            }
-            _ => self.tell(),
+        if wanted > self.told {
+            return Some(self.tell());
         }
+        if wanted == self.told {
+            self.lower_since = None;
+            return None;
+        }
+        self.lower_since.get_or_insert(now);
+        self.handle_timeout(now)
     }
 
     /// Tells less when it is time; an early call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Option<u8>> {
         let due = self.lower_since.is_some_and(|since| now >= since + LOWER_AFTER);
-        if due { self.tell() } else { None }
+        due.then(|| self.tell())
     }
 
     /// When to call `handle_timeout`.
@@ -69,9 +73,15 @@ impl Dynacast {
         self.lower_since.map(|since| since + LOWER_AFTER)
     }
 
-    fn tell(&mut self) -> Option<Option<u8>> {
+    /// The best layer the publisher is to send; `None`: none at all.
+    #[must_use]
+    pub fn told(&self) -> Option<u8> {
+        self.told
+    }
+
+    fn tell(&mut self) -> Option<u8> {
         self.lower_since = None;
-        self.told = Some(self.wanted);
+        self.told = self.wanted;
         self.told
     }
 }
@@ -98,8 +108,8 @@ mod tests {
 
     #[test]
     fn more_is_told_at_once_and_less_after_five_seconds() {
-        let (mut dynacast, now) = (Dynacast::default(), Instant::now());
-        assert_eq!(dynacast.update(Some(2), now), Some(Some(2)));
+        let (mut dynacast, now) = (Dynacast::new(2), Instant::now());
+        assert_eq!(dynacast.update(Some(2), now), None, "it sends all of them from the start");
         assert_eq!(dynacast.update(Some(0), now), None);
         assert_eq!(dynacast.poll_timeout(), Some(now + LOWER_AFTER));
         assert_eq!(dynacast.handle_timeout(now + LOWER_AFTER / 2), None);
@@ -109,8 +119,7 @@ mod tests {
 
     #[test]
     fn a_wish_that_comes_back_in_time_changes_nothing() {
-        let (mut dynacast, now) = (Dynacast::default(), Instant::now());
-        dynacast.update(Some(2), now);
+        let (mut dynacast, now) = (Dynacast::new(2), Instant::now());
         dynacast.update(None, now);
         assert_eq!(dynacast.update(Some(2), now + LOWER_AFTER / 2), None);
         assert_eq!(dynacast.handle_timeout(now + LOWER_AFTER * 2), None);
@@ -119,9 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_all_is_told_once() {
-        let (mut dynacast, now) = (Dynacast::default(), Instant::now());
-        assert_eq!(dynacast.update(None, now), Some(None));
+    fn a_track_that_nobody_takes_stops_after_a_while_and_starts_at_once() {
+        let (mut dynacast, now) = (Dynacast::new(0), Instant::now());
         assert_eq!(dynacast.update(None, now), None);
+        assert_eq!(dynacast.handle_timeout(now + LOWER_AFTER), Some(None));
+        assert_eq!(dynacast.update(None, now + LOWER_AFTER), None);
+        assert_eq!(dynacast.poll_timeout(), None);
+        assert_eq!(dynacast.update(Some(0), now + LOWER_AFTER), Some(Some(0)));
     }
 }

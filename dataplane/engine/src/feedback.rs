@@ -83,8 +83,8 @@ impl Engine {
         let Some((_, slot)) = self.slot_of(key, block.ssrc) else { return };
         slot.acknowledged = true;
         slot.stats.fraction_lost = block.fraction_lost;
-        slot.stats.cumulative_lost = block.cumulative_lost;
         slot.stats.jitter = block.jitter;
+        slot.meter.on_report(block, slot.clock_rate());
         let rtt = slot.sent_reports.round_trip(block.last_sr, block.delay_since_last_sr, now);
         if let Some(rtt) = rtt {
             self.transports[key].rtt.on_sample(rtt);
@@ -126,6 +126,7 @@ impl Engine {
     fn on_keyframe_request(&mut self, key: usize, ssrc: u32, now: Instant) {
         let Some((_, slot)) = self.slot_of(key, ssrc) else { return };
         slot.stats.keyframe_requests += 1;
+        slot.meter.on_break(now);
         let layer = slot.stream().or(slot.waits_for());
         let track = slot.bound.as_ref().map(|bound| bound.track);
         if let (Some(layer), Some(track)) = (layer, track) {

@@ -126,6 +126,8 @@ impl Engine {
             let before = (slot.stats.switches, slot.current().map(|layer| layer.spatial));
             let mut send = |slot: &mut Slot, packet: &SourcePacket| {
                 let outcome = slot.rewrite(packet, track, turn.now).and_then(|rewritten| {
+                    let marker = rewritten.fields.marker;
+                    slot.meter.on_forwarded(packet, marker, transport.rtt.get(), turn.now);
                     send_media(arena, transport, slot, packet, &rewritten, turn)
                 });
                 if let Err(reason) = outcome {

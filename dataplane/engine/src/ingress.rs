@@ -147,7 +147,10 @@ impl Engine {
                 }
             }
             Action::NackNow => self.arm_track(binding.track),
-            Action::RequestKeyframe => self.want_keyframe(binding.track, binding.layer, now),
+            Action::RequestKeyframe => {
+                layer.meter.on_break(now);
+                self.want_keyframe(binding.track, binding.layer, now);
+            }
         }
         self.take_in(key, binding, codec as u8, placed, packet, now)
     }
@@ -198,6 +201,7 @@ impl Engine {
         let descriptor = spans.get(ExtensionKind::DependencyDescriptor, data);
         let frame = layer.inspect(codec, payload, descriptor, view.marker, &placed);
         let described = descriptor.and_then(|extension| layer.described(extension));
+        layer.meter.on_packet(codec, &placed, view, frame.keyframe, now);
         let clock = &self.transports[key].publisher_clock;
         let capture_time = spans
             .abs_capture_time(data)

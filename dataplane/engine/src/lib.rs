@@ -70,6 +70,8 @@ mod track;
 mod transport;
 pub mod twcc;
 pub mod units;
+mod wanted;
+mod watch;
 
 pub use config::EngineConfig;
 pub use engine::Engine;

@@ -53,7 +53,7 @@ impl Engine {
             Source::Local => TrackSource::Local,
         };
         let room = spec.room;
-        let track = Track::new(spec, source);
+        let track = Track::new(spec, source, now);
         let key = self.tracks.insert(track);
         self.names.tracks.insert(id, key);
         self.join_room_audio(room, key, now);
@@ -91,6 +91,7 @@ impl Engine {
         for layer in &mut track.layers {
             layer.interrupt();
             layer.keyframe.cancel();
+            layer.meter.on_stop(now);
         }
         if !muted {
             self.retarget_slots(key, now);
@@ -153,14 +154,20 @@ impl Engine {
             }
             Target::Tap(_) => {}
         }
+        self.wishes_changed(key);
     }
 
     pub(crate) fn remove_target(&mut self, id: TrackId, target: Target) {
         let Some(key) = self.names.tracks.get(&id).copied() else { return };
         self.tracks[key].readers.retain(|reader| *reader != target);
-        if let Target::Meter(meter) = target {
-            self.meters.remove(&meter);
+        match target {
+            Target::Ring(worker) => self.forget_worker(key, worker),
+            Target::Meter(meter) => {
+                self.meters.remove(&meter);
+            }
+            Target::Tap(_) => {}
         }
+        self.wishes_changed(key);
     }
 
     pub(crate) fn request_keyframe(&mut self, id: TrackId, layer: u8, now: Instant) {
@@ -274,6 +281,7 @@ impl Engine {
                     self.want_keyframe(key, layer, now);
                 }
             }
+            RingMessage::Wanted { track, best } => self.wishes_elsewhere(track, from, best),
             RingMessage::Data(delivery) => self.hand_out(&delivery, now),
             RingMessage::Address { tuple, present } => {
                 self.routes.set_foreign(tuple, from, present);

@@ -31,6 +31,10 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Reception {
     clock_rate: u32,
+    /// Several packets make a frame, and share its timestamp.
+    frames: bool,
+    /// Expected and lost in runs of numbers that are over.
+    past: (u64, i64),
     /// First number since the start or restart.
     base: Option<u64>,
     highest: u64,
@@ -46,11 +50,13 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// `clock_rate` in ticks per second.
+    /// `clock_rate` in ticks per second; `frames`: several packets may make a frame (video).
     #[must_use]
-    pub fn new(clock_rate: u32) -> Self {
+    pub fn new(clock_rate: u32, frames: bool) -> Self {
         Self {
             clock_rate,
+            frames,
+            past: (0, 0),
             base: None,
             highest: 0,
             received: 0,
@@ -78,8 +84,8 @@ impl Reception {
         self.received_since_report = true;
         match self.previous {
             Some((_, before)) if before == timestamp => {}
-            // A late packet of an earlier frame says nothing either.
-            _ if seq < self.highest => {}
+            // A late packet of an earlier frame says nothing either: it need not be its first.
+            _ if self.frames && seq < self.highest => {}
             Some((before, from)) => {
                 self.learn_jitter(before, from, timestamp, arrival);
                 self.previous = Some((arrival, timestamp));
@@ -90,8 +96,9 @@ impl Reception {
 
     /// The source restarted its numbers: loss counts anew.
     pub fn restart(&mut self) {
-        let Self { clock_rate, last_sr, jitter_q4, .. } = *self;
-        *self = Self { last_sr, jitter_q4, ..Self::new(clock_rate) };
+        let Self { clock_rate, frames, last_sr, jitter_q4, .. } = *self;
+        let past = (self.past.0 + self.expected(), self.past.1 + self.lost());
+        *self = Self { past, last_sr, jitter_q4, ..Self::new(clock_rate, frames) };
     }
 
     /// A sender report came; `ntp_middle` are the middle 32 bits of its NTP time.
@@ -125,13 +132,23 @@ impl Reception {
         })
     }
 
-    /// Packets lost since the start; negative with duplicates.
+    /// Packets lost since the start or restart; negative with duplicates.
     #[must_use]
     pub fn lost(&self) -> i64 {
-        let Some(base) = self.base else { return 0 };
         #[expect(clippy::cast_possible_wrap, reason = "counters of packets stay far below 2^63")]
-        let lost = (self.highest - base + 1) as i64 - self.received as i64;
+        let lost = self.expected() as i64 - self.received as i64;
         lost
+    }
+
+    /// Packets sent to us since the very start, and of them those the path lost.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        let lost = (self.past.1 + self.lost()).max(0).unsigned_abs();
+        (self.past.0 + self.expected(), lost)
+    }
+
+    fn expected(&self) -> u64 {
+        self.base.map_or(0, |base| self.highest - base + 1)
     }
 
     /// Interarrival jitter in clock ticks.
@@ -172,7 +189,7 @@ mod tests {
     #[test]
     fn loss_of_the_interval_and_in_all() {
         let start = Instant::now();
-        let mut reception = Reception::new(48_000);
+        let mut reception = Reception::new(48_000, false);
         receive(&mut reception, start, (65_530..65_540).filter(|seq| seq % 5 != 1));
         let report = reception.report(start).unwrap();
         assert_eq!((report.fraction_lost, report.cumulative_lost), (51, 2), "2/10 of 256");
@@ -186,7 +203,7 @@ mod tests {
     #[test]
     fn duplicates_make_loss_negative_and_the_fraction_zero() {
         let start = Instant::now();
-        let mut reception = Reception::new(48_000);
+        let mut reception = Reception::new(48_000, false);
         receive(&mut reception, start, [100, 101, 101, 101]);
         let report = reception.report(start).unwrap();
         assert_eq!((report.fraction_lost, report.cumulative_lost), (0, -2));
@@ -195,7 +212,7 @@ mod tests {
     #[test]
     fn silent_source_has_no_block() {
         let start = Instant::now();
-        let mut reception = Reception::new(48_000);
+        let mut reception = Reception::new(48_000, false);
         assert_eq!(reception.report(start), None);
         receive(&mut reception, start, [100]);
         assert!(reception.report(start).is_some());
@@ -205,7 +222,7 @@ mod tests {
     #[test]
     fn delay_since_the_sender_report() {
         let start = Instant::now();
-        let mut reception = Reception::new(48_000);
+        let mut reception = Reception::new(48_000, false);
         receive(&mut reception, start, [1]);
         reception.on_sender_report(0xdead_beef, start);
         let report = reception.report(start + ms(500)).unwrap();
@@ -215,7 +232,7 @@ mod tests {
     #[test]
     fn jitter_converges_on_the_mean_deviation() {
         let start = Instant::now();
-        let mut reception = Reception::new(48_000);
+        let mut reception = Reception::new(48_000, false);
         for seq in 0..500u64 {
             // Every second packet 10 ms late: the spacing is 30 ms, then 10 ms, instead of 20.
             let late = if seq % 2 == 1 { 10 } else { 0 };
@@ -225,9 +242,21 @@ mod tests {
     }
 
     #[test]
+    fn jitter_counts_audio_packets_in_order_of_arrival() {
+        let start = Instant::now();
+        let mut reception = Reception::new(48_000, false);
+        for seq in 0..500u64 {
+            // Every second packet comes after the one behind it: D is 40 ms forth and back.
+            let other = seq ^ 1;
+            reception.on_packet(other, (other * 960) as u32, start + ms(20 * seq));
+        }
+        assert!(reception.jitter().abs_diff(1920) <= 100, "{}", reception.jitter());
+    }
+
+    #[test]
     fn packets_of_one_frame_and_a_stepped_clock_are_not_jitter() {
         let start = Instant::now();
-        let mut reception = Reception::new(90_000);
+        let mut reception = Reception::new(90_000, true);
         for frame in 0..100u64 {
             for packet in 0..10 {
                 let at = start + Duration::from_micros(frame * 33_333 + packet * 2000);
@@ -242,11 +271,12 @@ mod tests {
     #[test]
     fn restart_counts_anew() {
         let start = Instant::now();
-        let mut reception = Reception::new(48_000);
+        let mut reception = Reception::new(48_000, false);
         receive(&mut reception, start, [100, 110]);
         reception.restart();
         receive(&mut reception, start, [3 << 16 | 7]);
         let report = reception.report(start).unwrap();
         assert_eq!((report.cumulative_lost, report.highest), (0, 7));
+        assert_eq!(reception.totals(), (12, 9), "what was before still counts");
     }
 }

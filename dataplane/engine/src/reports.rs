@@ -40,6 +40,7 @@ impl Engine {
             self.send_receiver_reports(key, now);
         }
         self.send_transport_feedback(key, now);
+        self.watch_quality(key, now);
     }
 
     /// Clocks and counts of the slots whose report is due.
@@ -187,6 +188,7 @@ impl Engine {
             send(&mut self.transports[transport], &mut compound, &mut self.out);
         }
         self.scratch = compound;
+        self.review_wishes(key, now);
         self.stop_silent_layers(key, now);
         self.run_generator(key, now);
         self.arm_track(key);

@@ -29,6 +29,13 @@ pub enum RingMessage {
         /// Index into its layers.
         layer: u8,
     },
+    /// The best layer that slots over there take changed; for the home worker.
+    Wanted {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers; `None`: they take nothing.
+        best: Option<u8>,
+    },
     /// An address on the shared port was proved, or forgotten, by the sending worker's transports.
     Address {
         /// The path.

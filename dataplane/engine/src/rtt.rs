@@ -69,11 +69,14 @@ impl ReferenceTime {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rtt {
     smoothed: Option<Duration>,
+    /// Longest since it was last taken.
+    peak: Option<Duration>,
 }
 
 impl Rtt {
     /// Takes a measurement in with a weight of 1/8 (RFC 6298, section 2).
     pub fn on_sample(&mut self, sample: Duration) {
+        self.peak = self.peak.max(Some(sample));
         self.smoothed = Some(match self.smoothed {
             Some(smoothed) => (smoothed * 7 + sample) / 8,
             None => sample,
@@ -84,6 +87,11 @@ impl Rtt {
     #[must_use]
     pub fn measured(&self) -> Option<Duration> {
         self.smoothed
+    }
+
+    /// The longest since the last call; none if nothing was measured.
+    pub fn take_peak(&mut self) -> Option<Duration> {
+        self.peak.take()
     }
 
     /// The measured time, else [`DEFAULT_RTT`].
@@ -161,5 +169,6 @@ mod tests {
         rtt.on_sample(ms(40));
         rtt.on_sample(ms(120));
         assert_eq!(rtt.get(), ms(50));
+        assert_eq!((rtt.take_peak(), rtt.take_peak()), (Some(ms(120)), None));
     }
 }

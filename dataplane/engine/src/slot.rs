@@ -17,6 +17,7 @@ use crate::ids::SlotId;
 use crate::keyframe::FirFilter;
 use crate::layer::{Layer, MAX_SPATIAL, MAX_TEMPORAL};
 use crate::layers::{Selector, Shape};
+use crate::quality::SlotMeter;
 use crate::responder::Responder;
 use crate::rtp::ShortName;
 use crate::rtt::SentReports;
@@ -67,7 +68,6 @@ pub(crate) struct SlotStats {
     pub(crate) switches: u64,
     /// From the receiver's last report: part lost since the one before, of 256.
     pub(crate) fraction_lost: u8,
-    pub(crate) cumulative_lost: i32,
     /// In clock ticks.
     pub(crate) jitter: u32,
 }
@@ -115,6 +115,7 @@ pub(crate) struct Slot {
     pub(crate) acknowledged: bool,
     pub(crate) report_at: Option<Instant>,
     pub(crate) stats: SlotStats,
+    pub(crate) meter: SlotMeter,
 }
 
 impl Slot {
@@ -157,6 +158,7 @@ impl Slot {
             acknowledged: false,
             report_at: None,
             stats: SlotStats::default(),
+            meter: SlotMeter::new(spec.kind),
         }
     }
 

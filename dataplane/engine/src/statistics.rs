@@ -27,6 +27,7 @@ impl Engine {
             self.transport_table(),
             self.layer_table(now),
             self.slot_table(),
+            self.quality_table(),
         ];
         if !self.meters.is_empty() {
             let meters = self.meters.iter().map(|(id, meter)| (*id, meter));
@@ -84,6 +85,9 @@ impl Engine {
         for (_, track) in &self.tracks {
             for (index, layer) in track.layers.iter().enumerate() {
                 let stats = &layer.stats;
+                let (expected, lost) = layer.reception.totals();
+                let ((frozen, freezes), (_, concealed)) =
+                    (layer.meter.freezes(), layer.meter.concealed());
                 let jitter = f64::from(layer.reception.jitter());
                 let rate = track.codecs.first().map_or(90_000, |codec| codec.clock_rate);
                 table
@@ -98,7 +102,12 @@ impl Engine {
                     .count("keyframe_requests", stats.keyframe_requests)
                     .count("nacks_sent", stats.nacks_sent)
                     .count("repaired", stats.repaired)
-                    .count("lost", layer.reception.lost().max(0).unsigned_abs())
+                    .count("expected", expected)
+                    .count("lost", lost)
+                    .count("concealed", concealed)
+                    .count("freezes", freezes.into())
+                    .measure("frozen_s", Some(frozen.as_secs_f64()))
+                    .measure("score", Some(track.meter.score()))
                     .count("height_px", layer.height_px.into())
                     .count("keyframe_ignored", layer.keyframe.is_ignored(now).into())
                     .measure("jitter_s", Some(jitter / f64::from(rate.max(1))));
@@ -111,6 +120,8 @@ impl Engine {
         let mut table = TableBuilder::new("slots");
         for (_, slot) in &self.slots {
             let stats = &slot.stats;
+            let ((expected, lost), (frozen, freezes)) =
+                (slot.meter.reported(), slot.meter.freezes());
             let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
             let transport = self.transports.get(slot.transport);
             table
@@ -127,7 +138,12 @@ impl Engine {
                 .count("resent", stats.resent)
                 .count("keyframe_requests", stats.keyframe_requests)
                 .count("switches", stats.switches)
-                .count("lost", stats.cumulative_lost.max(0).unsigned_abs().into())
+                .count("expected", expected)
+                .count("lost", lost)
+                .count("concealed", slot.meter.concealed())
+                .count("freezes", freezes.into())
+                .measure("frozen_s", Some(frozen.as_secs_f64()))
+                .measure("score", Some(slot.meter.score()))
                 .measure("fraction_lost", Some(f64::from(stats.fraction_lost) / 256.0))
                 .measure("jitter_s", Some(f64::from(stats.jitter) / f64::from(slot.clock_rate())));
         }

@@ -65,6 +65,7 @@ impl Engine {
         if bound != Some(track_key) {
             self.tracks[track_key].fanout.push(Fanout { slot: key, layers: 0 });
         }
+        self.wishes_changed(track_key);
         self.retarget_slot(key, now);
     }
 
@@ -72,6 +73,8 @@ impl Engine {
         let Some(key) = self.slot_named(id, "UpdateSubscription") else { return };
         if let Some(bound) = &mut self.slots[key].bound {
             bound.wish = wish;
+            let track = bound.track;
+            self.wishes_changed(track);
             self.retarget_slot(key, now);
         }
     }
@@ -94,6 +97,7 @@ impl Engine {
         if let Some(track) = self.tracks.get_mut(track) {
             track.fanout.retain(|entry| entry.slot != key);
         }
+        self.wishes_changed(track);
     }
 
     /// Lets a slot choose its layer, and asks for the keyframe it then waits for.

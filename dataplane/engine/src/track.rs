@@ -16,8 +16,10 @@ use crate::layers::liveness::{Life, StreamKind};
 use crate::load::Generator;
 use crate::nack::NackGenerator;
 use crate::packet::SourcePacket;
+use crate::quality::TrackMeter;
 use crate::rtp::ShortName;
 use crate::timers::{Wake, earliest};
+use crate::wanted::Wanted;
 use measure::Measure;
 
 /// Heights assumed for layers of unknown height: what every browser scales 720p to.
@@ -59,13 +61,16 @@ pub(crate) struct Track {
     pub(crate) fanout: Vec<Fanout>,
     /// Readers that get source numbering.
     pub(crate) readers: Vec<Target>,
+    /// Which layers anybody takes.
+    pub(crate) wanted: Wanted,
+    pub(crate) meter: TrackMeter,
     pub(crate) wake: Wake,
     /// What its layers cost and which are there; only of video.
     measure: Option<Measure>,
 }
 
 impl Track {
-    pub(crate) fn new(spec: AddTrack, source: TrackSource) -> Self {
+    pub(crate) fn new(spec: AddTrack, source: TrackSource, now: Instant) -> Self {
         let count = spec.layers.len();
         let codec = spec.codecs.first();
         let clock_rate = codec.map_or_else(|| Codec::Vp8.clock_rate(), |codec| codec.clock_rate);
@@ -92,6 +97,8 @@ impl Track {
             codecs: spec.codecs,
             fanout: Vec::new(),
             readers: Vec::new(),
+            wanted: Wanted::new(count, now),
+            meter: TrackMeter::new(spec.kind),
             wake: Wake::default(),
             measure,
         }
@@ -194,7 +201,9 @@ impl Track {
             _ => None,
         };
         let inside = self.measure.as_ref().and_then(Measure::poll_timeout);
-        self.layers.iter().fold(earliest(generated, inside), |soonest, layer| {
+        let demand = self.wanted.poll_timeout().filter(|_| self.kind == MediaKind::Video);
+        let own = earliest(earliest(generated, demand), inside);
+        self.layers.iter().fold(own, |soonest, layer| {
             let stop = layer.liveness.poll_timeout();
             let wanted = layer.keyframe.poll_timeout(rtt);
             let repair = layer.nack.as_ref().and_then(NackGenerator::poll_timeout);

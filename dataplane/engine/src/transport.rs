@@ -33,6 +33,7 @@ use crate::sender::PublisherClock;
 use crate::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 use crate::timers::{Wake, earliest};
 use crate::twcc::Recorder;
+use crate::watch::Watch;
 
 /// From the first valid check to a finished handshake. JVB waits as long.
 pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -113,6 +114,8 @@ pub(crate) struct Transport {
     /// When reception of the peer's tracks is reported next.
     pub(crate) receiver_report_at: Option<Instant>,
 
+    /// How good the ways to and from the peer are.
+    pub(crate) watch: Watch,
     pub(crate) wake: Wake,
     /// What was told last.
     pub(crate) told: Option<TransportState>,
@@ -166,6 +169,7 @@ impl Transport {
             feedback_ssrc: 0,
             report_at: None,
             receiver_report_at: None,
+            watch: Watch::default(),
             wake: Wake::default(),
             told: None,
             stats: TransportStats::default(),
@@ -249,6 +253,7 @@ impl Transport {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let connecting = earliest(self.secure.poll_timeout(), self.handshake_deadline);
         let reports = earliest(self.report_at, self.receiver_report_at);
+        let reports = earliest(reports, self.watch.poll_timeout());
         let feedback = self.arrivals.poll_timeout().filter(|_| self.transport_cc);
         let channels = self.channels.as_ref().and_then(|channels| channels.poll_timeout());
         earliest(

@@ -47,6 +47,52 @@ impl Concealment {
     }
 }
 
+/// Numbers by which a packet may be late and still be played: 640 ms of usual packets, more than
+/// jitter buffers wait.
+const PATIENCE: u32 = 32;
+
+/// Packets of one audio stream by number, in any order; the fate of each is sealed when it is
+/// [`PATIENCE`] numbers behind.
+#[derive(Debug, Default)]
+pub struct Fates {
+    newest: u64,
+    /// Bit per number, from the newest back: it came.
+    came: u32,
+    /// How many of these numbers belong to the stream.
+    known: u32,
+    sealed: Concealment,
+}
+
+impl Fates {
+    /// A packet came under this extended number. `restart`: what was before is another stream.
+    pub fn on_packet(&mut self, number: u64, restart: bool, redundancy: u8) {
+        if self.known == 0 || restart {
+            (self.newest, self.came, self.known) = (number, 1, 1);
+            return;
+        }
+        for _ in self.newest..number {
+            if self.known == PATIENCE {
+                let came = self.came >> (PATIENCE - 1) & 1 == 1;
+                self.sealed.on_packet(came, redundancy);
+            } else {
+                self.known += 1;
+            }
+            self.came <<= 1;
+        }
+        self.newest = self.newest.max(number);
+        let behind = self.newest - number;
+        if behind < u64::from(self.known) {
+            self.came |= 1 << behind;
+        }
+    }
+
+    /// What became of those whose fate is sealed.
+    #[must_use]
+    pub fn sealed(&self) -> &Concealment {
+        &self.sealed
+    }
+}
+
 /// The share concealed where only the share of loss is known; both 0 to 1.
 #[must_use]
 pub fn concealed_share(loss: f64, redundancy: u8) -> f64 {
@@ -77,6 +123,25 @@ mod tests {
     fn a_run_counts_when_it_is_over() {
         assert_eq!(run("11000", 0), (0, 5));
         assert_eq!(run("110001", 0), (3, 6));
+    }
+
+    #[test]
+    fn a_fate_is_sealed_when_nobody_waits_any_more() {
+        let mut fates = Fates::default();
+        for number in (100..200).filter(|number| number % 10 != 3) {
+            fates.on_packet(number, false, 0);
+            if number == 145 {
+                fates.on_packet(143, false, 0);
+                fates.on_packet(113, false, 0);
+                fates.on_packet(133, false, 0);
+            }
+        }
+        let (packets, concealed) = (fates.sealed().packets(), fates.sealed().concealed());
+        assert_eq!(packets, 68);
+        assert_eq!(concealed, 5, "103, 113 which came too late, 123, 153, 163");
+        fates.on_packet(5, true, 0);
+        fates.on_packet(6, false, 0);
+        assert_eq!(fates.sealed().packets(), 68, "nothing is missed over a restart");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+/// Where nothing is wrong.
+const BEST: f64 = 100.0;
 /// News of a class come no closer than this.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -28,6 +30,12 @@ impl Class {
             score if score > 20.0 => Self::Poor,
             _ => Self::Lost,
         }
+    }
+
+    /// Where it stands in metrics: 0 (lost) to 3 (excellent).
+    #[must_use]
+    pub fn rank(self) -> u8 {
+        self as u8
     }
 
     /// Name for programs.
@@ -80,7 +88,8 @@ impl Quality {
         now: Instant,
     ) -> Option<Verdict> {
         self.verdict = scores.into_iter().reduce(f64::min).map(Verdict::of);
-        let verdict = self.verdict?;
+        // Without tracks nothing is wrong any more.
+        let verdict = self.verdict.unwrap_or(Verdict::of(BEST));
         let news = match self.told {
             None => verdict.class != Class::Excellent,
             Some((class, at)) => verdict.class != class && now >= at + INTERVAL,
@@ -126,7 +135,7 @@ mod tests {
         assert_eq!(quality.update([90.0], now + 2 * INTERVAL).unwrap().class, Class::Excellent);
         assert_eq!(quality.update([50.0], now + 2 * INTERVAL), None, "too soon");
         assert_eq!(quality.update([50.0], now + 3 * INTERVAL).unwrap().class, Class::Good);
-        assert_eq!(quality.update([], now + 4 * INTERVAL), None);
-        assert_eq!(quality.get(), None);
+        let ended = quality.update([], now + 4 * INTERVAL).unwrap();
+        assert_eq!((ended.class, quality.get()), (Class::Excellent, None), "no track, no trouble");
     }
 }

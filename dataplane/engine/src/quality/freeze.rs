@@ -57,18 +57,18 @@ impl FreezeMeter {
         }
         let Some(last) = self.last.replace(now) else { return };
         let interval = now.saturating_duration_since(last);
-        let interval_s = interval.as_secs_f64();
-        if interval_s >= (GAP_FACTOR * self.mean_s).max(self.mean_s + GAP_S) {
+        if self.is_gap(interval) {
             self.freeze(interval);
         }
-        self.mean_s += (interval_s - self.mean_s) / FRAMES;
+        self.mean_s += (interval.as_secs_f64() - self.mean_s) / FRAMES;
     }
 
     /// From now on nothing can be decoded: a keyframe request came in, or a packet was given up.
     pub fn on_break(&mut self, now: Instant) {
-        if self.last.is_some() {
-            self.broken.get_or_insert(now);
-        }
+        let Some(last) = self.last else { return };
+        // Where nothing had come for long, the picture stands still since then.
+        let gap = self.is_gap(now.saturating_duration_since(last));
+        self.broken.get_or_insert(if gap { last } else { now });
     }
 
     /// Muted, paused, or no longer wanted: the viewer knows, and what follows is no freeze.
@@ -89,6 +89,10 @@ impl FreezeMeter {
     #[must_use]
     pub fn count(&self) -> u32 {
         self.count
+    }
+
+    fn is_gap(&self, interval: Duration) -> bool {
+        interval.as_secs_f64() >= (GAP_FACTOR * self.mean_s).max(self.mean_s + GAP_S)
     }
 
     fn freeze(&mut self, time: Duration) {
@@ -141,6 +145,15 @@ mod tests {
         assert_eq!((meter.count(), meter.total()), (1, 390 * MS));
         play(&mut meter, now + 363 * MS, 30, 33);
         assert_eq!(meter.count(), 1);
+    }
+
+    #[test]
+    fn a_break_after_a_gap_began_with_it() {
+        let (mut meter, now) = (FreezeMeter::default(), Instant::now());
+        let now = play(&mut meter, now, 30, 33);
+        meter.on_break(now + 967 * MS);
+        meter.on_frame(true, Duration::ZERO, now + 1067 * MS);
+        assert_eq!((meter.count(), meter.total()), (1, 1100 * MS));
     }
 
     #[test]

@@ -3,22 +3,17 @@
 use std::time::{Duration, Instant};
 
 use crate::layer::Layer;
-use crate::units::Bitrate;
 
 /// Figures are taken and scored at this interval.
 pub const WINDOW: Duration = Duration::from_secs(5);
 /// Of packets, one percent lost costs so many points.
 const OPUS_WEIGHT: f64 = 8.0;
-/// In-band FEC repairs some single losses.
-const FEC_GAIN: f64 = 1.5;
 const RED_WEIGHT: f64 = 4.0;
 const VIDEO_WEIGHT: f64 = 10.0;
 /// Effective delay up to here costs a point per 40 ms, beyond it one per 10 ms.
 const DELAY_KNEE_MS: f64 = 160.0;
 /// A layer below the wanted one costs so many points.
 const LAYER_POINTS: f64 = 35.0;
-/// Points for a factor of e between the expected and the actual rate.
-const BITRATE_POINTS: f64 = 20.0;
 /// A score that falls is followed quickly, one that rises slowly.
 const FALLING: f64 = 0.8;
 const RISING: f64 = 0.4;
@@ -33,18 +28,15 @@ const BEST: f64 = 100.0;
 const RATE_BIN: f64 = 2.0;
 const RATE_BINS: usize = 64;
 /// The usual rate is believed after so many windows.
-const MIN_WINDOWS: u32 = 10;
+const MIN_WINDOWS: u8 = 10;
 /// From here on old counts are halved, so that the usual rate may change: ten minutes.
-const MAX_WINDOWS: u32 = 120;
+const MAX_WINDOWS: u8 = 120;
 
 /// What a track carries, as far as loss matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackKind {
-    /// Opus; `fec`: in-band FEC is negotiated.
-    Opus {
-        /// Lost packets may be part of the next one.
-        fec: bool,
-    },
+    /// Opus. Whether its in-band FEC is on is not seen from here, so it counts as off.
+    Opus,
     /// Opus with redundancy (RFC 2198).
     Red,
     /// Any video codec.
@@ -62,10 +54,6 @@ pub struct Window {
     pub jitter: Duration,
     /// The largest round trip measured.
     pub rtt: Option<Duration>,
-    /// What arrived.
-    pub rate: Bitrate,
-    /// What should have, if that is known.
-    pub expected_rate: Option<Bitrate>,
     /// Mean distance between wanted and forwarded layer: [`LayerDistance`].
     pub layer_distance: f64,
     /// It was muted by its publisher, or wanted by nobody, for part of the window.
@@ -82,8 +70,8 @@ pub struct TrackScore {
     kind: TrackKind,
     score: f64,
     /// How many windows had each packet rate.
-    rates: [u32; RATE_BINS],
-    windows: u32,
+    rates: [u8; RATE_BINS],
+    windows: u8,
 }
 
 impl TrackScore {
@@ -120,7 +108,7 @@ impl TrackScore {
             if window.heard { DRY } else { SILENT }
         } else {
             let usual = self.learn_rate(window.packets);
-            self.packets(window, usual).min(bitrate(window)).min(layers(window)).max(FLOOR)
+            self.packets(window, usual).min(layers(window)).max(FLOOR)
         };
         let weight = if fresh < self.score { FALLING } else { RISING };
         self.score += weight * (fresh - self.score);
@@ -137,8 +125,7 @@ impl TrackScore {
         let by_delay =
             if delay_ms <= DELAY_KNEE_MS { delay_ms / 40.0 } else { (delay_ms - 120.0) / 10.0 };
         let weight = match self.kind {
-            TrackKind::Opus { fec: false } => OPUS_WEIGHT,
-            TrackKind::Opus { fec: true } => OPUS_WEIGHT / FEC_GAIN,
+            TrackKind::Opus => OPUS_WEIGHT,
             TrackKind::Red => RED_WEIGHT,
             TrackKind::Video => VIDEO_WEIGHT,
         };
@@ -149,7 +136,7 @@ impl TrackScore {
     /// How much of the usual packet rate this window has, at most 1: in silence (DTX) a few packets
     /// come, and the loss of one of them is not heard.
     fn learn_rate(&mut self, packets: u64) -> f64 {
-        if !matches!(self.kind, TrackKind::Opus { .. } | TrackKind::Red) {
+        if !matches!(self.kind, TrackKind::Opus | TrackKind::Red) {
             return 1.0;
         }
         let rate = packets as f64 / WINDOW.as_secs_f64();
@@ -165,16 +152,6 @@ impl TrackScore {
         }
         let usual = (0..RATE_BINS).max_by_key(|bin| self.rates[*bin]).unwrap_or(bin);
         (rate / (usual.max(1) as f64 * RATE_BIN)).min(1.0)
-    }
-}
-
-fn bitrate(window: &Window) -> f64 {
-    match window.expected_rate {
-        Some(expected) if expected > window.rate && window.rate > Bitrate::ZERO => {
-            let ratio = expected.as_f64_bps() / window.rate.as_f64_bps();
-            (BEST - BITRATE_POINTS * ratio.ln()).clamp(0.0, BEST)
-        }
-        _ => BEST,
     }
 }
 
@@ -252,8 +229,7 @@ mod tests {
         let lossy = Window { lost: 10, ..voice() };
         let score = |kind| settled(kind, lossy).round();
         // 4 % of loss and 30 ms of effective delay.
-        assert_eq!(score(TrackKind::Opus { fec: false }), 67.0);
-        assert_eq!(score(TrackKind::Opus { fec: true }), 78.0);
+        assert_eq!(score(TrackKind::Opus), 67.0);
         assert_eq!(score(TrackKind::Red), 83.0);
         assert_eq!(score(TrackKind::Video), 59.0);
     }
@@ -267,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_fall_is_followed_faster_than_a_rise() {
-        let mut score = TrackScore::new(TrackKind::Opus { fec: false });
+        let mut score = TrackScore::new(TrackKind::Opus);
         let bad = Window { lost: 25, ..voice() };
         let fallen = score.update(&bad);
         assert!(fallen < 50.0, "{fallen}");
@@ -278,7 +254,7 @@ mod tests {
 
     #[test]
     fn silence_with_dtx_is_not_bad_because_one_packet_is_lost() {
-        let mut score = TrackScore::new(TrackKind::Opus { fec: false });
+        let mut score = TrackScore::new(TrackKind::Opus);
         for _ in 0..20 {
             score.update(&voice());
         }
@@ -299,7 +275,7 @@ mod tests {
 
     #[test]
     fn mute_is_no_fault_and_a_half_muted_window_says_nothing() {
-        let mut score = TrackScore::new(TrackKind::Opus { fec: true });
+        let mut score = TrackScore::new(TrackKind::Opus);
         let half = Window { lost: 100, idle: WINDOW / 2, ..voice() };
         assert_eq!(score.update(&half), 100.0);
         score.update(&Window { lost: 100, ..voice() });
@@ -314,12 +290,9 @@ mod tests {
     }
 
     #[test]
-    fn layers_and_rate_below_what_is_wanted_cost_points() {
+    fn layers_below_what_is_wanted_cost_points() {
         let window = Window { layer_distance: 1.0, ..voice() };
         assert_eq!(settled(TrackKind::Video, window).round(), 65.0);
-        let half =
-            Window { rate: Bitrate::kbps(500), expected_rate: Some(Bitrate::mbps(1)), ..voice() };
-        assert_eq!(settled(TrackKind::Video, half).round(), 86.0);
     }
 
     #[test]

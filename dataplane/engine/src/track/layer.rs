@@ -13,6 +13,7 @@ use crate::keyframe::KeyframeRequester;
 use crate::layers::liveness::{Liveness, StreamKind};
 use crate::nack::{Action, NackGenerator};
 use crate::packet::{Described, PacketPool, SourcePacket};
+use crate::quality::LayerMeter;
 use crate::reception::Reception;
 use crate::rtp::ShortName;
 use crate::sender::SourceClock;
@@ -47,6 +48,7 @@ pub(crate) struct Layer {
     /// Present once a codec with NACK was seen.
     pub(crate) nack: Option<NackGenerator>,
     pub(crate) reception: Reception,
+    pub(crate) meter: LayerMeter,
     pub(crate) cache: Cache<Arc<SourcePacket>>,
     pub(crate) keyframe: KeyframeRequester,
     /// Its newest sender report.
@@ -96,7 +98,8 @@ impl Layer {
             seq: SeqTracker::default(),
             inspector: None,
             nack: None,
-            reception: Reception::new(clock_rate),
+            reception: Reception::new(clock_rate, kind == MediaKind::Video),
+            meter: LayerMeter::default(),
             cache: Cache::new(cached),
             keyframe: KeyframeRequester::new(large, false),
             clock: None,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod data;
+mod dynacast;
 mod handshake;
 mod hostile;
 mod join;
@@ -11,6 +12,7 @@ mod layers;
 mod loss;
 mod packet_path;
 mod paths;
+mod quality;
 mod sim;
 mod slots;
 mod taps;

@@ -4,6 +4,7 @@
 //! each client is an engine in client role with one transport. [`Sim::run`] delivers datagrams,
 //! ring messages and timeouts in order of time until the given moment.
 
+pub mod lane;
 mod media;
 pub mod network;
 mod raw;
@@ -27,7 +28,7 @@ use airside_engine::rtp::ExtensionKind;
 use airside_engine::units::NtpTime;
 use airside_engine::{Engine, EngineConfig};
 
-pub use media::{Layers, Subscribed, packet_of, wish};
+pub use media::{Layers, Published, Subscribed, packet_of, wish};
 use network::{Flight, Network};
 pub use raw::{RawClient, sign};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::lane::Lane;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -41,6 +42,8 @@ pub struct Flight {
 pub struct Network {
     pub conditions: Conditions,
     random: SmallRng,
+    /// Paths of one address that are worse, and are looked at.
+    pub lanes: Vec<Lane>,
     /// By arrival, then by order of sending.
     flights: BTreeMap<(Instant, u64), Flight>,
     sent: u64,
@@ -58,6 +61,7 @@ impl Network {
         Self {
             conditions: Conditions::default(),
             random: SmallRng::seed_from_u64(seed),
+            lanes: Vec::new(),
             flights: BTreeMap::new(),
             sent: 0,
             lost: 0,
@@ -77,6 +81,9 @@ impl Network {
         if self.deaf == Some(flight.from) && (20..64).contains(&flight.data[0]) {
             return;
         }
+        if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.is_for(flight)) {
+            return lane.send(flight, now);
+        }
         let conditions = self.conditions;
         if self.random.random_bool(conditions.loss) {
             self.lost += 1;
@@ -91,12 +98,16 @@ impl Network {
     }
 
     pub fn next_arrival(&self) -> Option<Instant> {
-        self.flights.first_key_value().map(|((at, _), _)| *at)
+        let lanes = self.lanes.iter().filter_map(Lane::next_arrival);
+        lanes.chain(self.flights.first_key_value().map(|((at, _), _)| *at)).min()
     }
 
     /// What has arrived by `now`.
     pub fn arrived(&mut self, now: Instant) -> Option<Flight> {
-        self.next_arrival().filter(|at| *at <= now)?;
-        self.flights.pop_first().map(|(_, flight)| flight)
+        if let Some(flight) = self.lanes.iter_mut().find_map(|lane| lane.arrived(now)) {
+            return Some(flight);
+        }
+        let next = self.flights.first_entry().filter(|entry| entry.key().0 <= now)?;
+        Some(next.remove())
     }
 }
