@@ -66,13 +66,6 @@ def compat() -> list[list[str]]:
     return [*packages, pytest("tests/compat")]
 
 
-def deny() -> list[list[str]]:
-    """Licences, sources and bans of the crates; advisories need the network."""
-    if shutil.which("cargo-deny") is None:
-        return []
-    return [["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"]]
-
-
 STEPS = (
     Step("format", "ruff format", lambda: [tool("ruff", "format", "--check", ".")]),
     Step("lint", "ruff", lambda: [tool("ruff", "check", ".")]),

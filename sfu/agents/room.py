@@ -21,7 +21,6 @@ from types import TracebackType
 from typing import TypeVar
 
 from sfu import __version__
-from sfu.agents import envelope
 from sfu.agents.audio import AudioFrame, PcmSource
 from sfu.agents.errors import ClosedError, RoomError
 from sfu.agents.events import (
@@ -46,7 +45,7 @@ from sfu.agents.signal import Signal, Token
 from sfu.agents.streams import Stream
 from sfu.agents.tracks import LocalTrack, Participant, RemoteTrack
 from sfu.agents.video import VideoFrame, VideoSource
-from signaling.native import messages
+from signaling.native import envelope, messages
 from signaling.native.values import ClientInfo, ParticipantInfo, Permissions, RoomInfo
 from signaling.native.values import Source as TrackSource
 

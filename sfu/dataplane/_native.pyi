@@ -48,6 +48,16 @@ class Plane:
         ValueError for text that is none.
         """
 
+    @property
+    def message_fd(self) -> int:
+        """Readable while `drain_messages` would return something."""
+
+    def drain_messages(self, limit: int) -> list[tuple[int, bool, bytes]]:
+        """Transport in client role, whether over the reliable channel, envelope; oldest first per worker."""
+
+    def send_messages(self, worker: int, transport: int, messages: list[tuple[bool, bytes]]) -> None:
+        """Whether over the reliable channel, envelope."""
+
     def close_socket(self, worker: int, number: int) -> None: ...
     def open_tap(self, worker: int, tap: int) -> None: ...
     def close_tap(self, worker: int, tap: int) -> None: ...

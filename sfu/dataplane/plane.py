@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 EVENTS_PER_TURN = 1000
 """Drained at once; about 10 ms of Python. The rest keeps the descriptor readable for the next turn."""
+MESSAGES_PER_TURN = 2000
+"""The same for data messages of transports in client role, which cost less each."""
 STATS_TIMEOUT_S = 5.0
 """A worker answers in a turn, which takes milliseconds."""
 EXIT_DEADLINE_S = 2.0
@@ -61,6 +63,8 @@ EmulatedNetwork = tuple[str, str, int]
 """Up, down and seed; the links as `LinkConfig` of dataplane/emulator reads them."""
 LocalPacket = tuple[int, bool, int | None, bytes]
 """RTP timestamp, marker, audio level in -dBov (RFC 6464) or None, payload."""
+ClientMessage = tuple[bool, bytes]
+"""Whether over the channel that loses nothing; the envelope of the server's dialect."""
 
 
 class DataPlane:
@@ -110,9 +114,11 @@ class DataPlane:
         self._callbacks: list[Callable[[Event], None]] = []
         self._questions: dict[int, asyncio.Future[WorkerStats]] = {}
         self._taps: dict[TapId, tuple[TrackId, WorkerId]] = {}
+        self._readers: dict[TransportId, Callable[[bool, bytes], None]] = {}
         self._closed = False
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._native.event_fd, self._drain)
+        self._loop.add_reader(self._native.message_fd, self._drain_messages)
         atexit.register(self._at_exit)
 
     @property
@@ -228,6 +234,22 @@ class DataPlane:
         self._flush()
         self._native.close_socket(worker, number)
 
+    def read_messages(self, transport: TransportId, callback: Callable[[bool, bytes], None]) -> None:
+        """Call back on the loop for each data message that a transport in client role receives.
+
+        The arguments are those of `ClientMessage`. A loop that stands still for more than some thousand
+        messages loses the rest; the packet plane counts them.
+        """
+        self._readers[transport] = callback
+
+    def send_messages(self, transport: TransportId, messages: list[ClientMessage]) -> None:
+        """Send data messages as a client, after `DataReady`. What cannot be sent is counted as a drop.
+
+        Raises NotPlacedError.
+        """
+        self._flush()
+        self._native.send_messages(self._placement.worker(transport), transport, messages)
+
     # Readers and writers in this process.
 
     def open_tap(self, track: TrackId) -> TapId:
@@ -270,6 +292,7 @@ class DataPlane:
         self._flush()
         self._closed = True
         self._loop.remove_reader(self._native.event_fd)
+        self._loop.remove_reader(self._native.message_fd)
         for question in self._questions.values():
             question.cancel()
         atexit.unregister(self._at_exit)
@@ -325,7 +348,18 @@ class DataPlane:
                 continue
             if isinstance(event, TransportStateChanged) and event.state is TransportState.CLOSED:
                 self._enqueue(self._placement.transport_closed(event.transport))
+                self._readers.pop(event.transport, None)
             self._tell(event)
+
+    def _drain_messages(self) -> None:
+        for transport, reliable, message in self._native.drain_messages(MESSAGES_PER_TURN):
+            reader = self._readers.get(TransportId(transport))
+            if reader is None:
+                continue
+            try:
+                reader(reliable, message)
+            except Exception:
+                log.exception("a reader of data messages failed")
 
     def _tell(self, event: Event) -> None:
         for callback in self._callbacks:

@@ -63,6 +63,7 @@ class ClientSpec:
     publish: MediaKind | None = None
     receive_audio: int = 0
     receive_video: int = 0
+    send_data: bool = False
 
 
 class Client:
@@ -81,6 +82,8 @@ class Client:
         """On the monotonic clock."""
         self.ended = ""
         """Why it is over; empty while it is not."""
+        self.data_ready = False
+        """Its data channels are open."""
         self._plane = plane
         self._options = options
         self._room = plane.new_room_id()
@@ -110,6 +113,10 @@ class Client:
                 await self._state
         except TimeoutError:
             raise JoinFailedError("no_media", "the transport did not connect") from None
+
+    def on_data_ready(self) -> None:
+        """News of the transport's data channels."""
+        self.data_ready = True
 
     def on_transport(self, event: TransportStateChanged) -> None:
         """News of the transport."""
@@ -160,7 +167,7 @@ class Client:
             receive_audio=spec.receive_audio,
             receive_video=spec.receive_video,
             publish=(Publish(spec.publish, "generator", slots),) if spec.publish else (),
-            data=False,
+            data=self._options.data_publishers > 0,
         )
         local = LocalDescription(
             ufrag=self._credentials.ufrag,

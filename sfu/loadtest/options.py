@@ -40,6 +40,14 @@ class Options:
     audio_publishers: int = 1
     video_publishers: int = 0
     subscribers: int = 1
+    data_publishers: int = 0
+    """Clients that send data messages to everyone else in the room."""
+    data_rate: float = 10.0
+    """Messages a second of each."""
+    data_bytes: int = 100
+    """Payload of each, its send time included."""
+    data_reliable: bool = True
+    """Over the ordered channel that loses nothing."""
     layers: tuple[VideoLayer, ...] = DEFAULT_LAYERS
     """Of each published video, lowest quality first; more than one is simulcast."""
     audio_bytes: int = 100
@@ -65,4 +73,9 @@ class Options:
     @property
     def clients(self) -> int:
         """In all rooms together."""
-        return self.rooms * (self.tracks + self.subscribers)
+        return self.rooms * self.members
+
+    @property
+    def members(self) -> int:
+        """Of each room."""
+        return self.tracks + self.data_publishers + self.subscribers

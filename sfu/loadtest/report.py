@@ -132,9 +132,13 @@ class Reading:
     up: WayTotals = WayTotals()
     """What the emulated networks did to what clients send; next, to what they receive."""
     down: WayTotals = WayTotals()
+    data_messages: int = 0
+    """Received."""
 
     @staticmethod
-    def of(workers: Sequence[WorkerStats], at_s: float, server_cpu_s: float | None) -> Reading:
+    def of(
+        workers: Sequence[WorkerStats], at_s: float, server_cpu_s: float | None, data_messages: int = 0
+    ) -> Reading:
         """From the tables of the clients' plane."""
 
         def total(table: str, column: str) -> int:
@@ -158,7 +162,21 @@ class Reading:
             server_cpu_s=server_cpu_s,
             up=WayTotals.of(workers, 0),
             down=WayTotals.of(workers, 1),
+            data_messages=data_messages,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """What became of the data messages."""
+
+    sent: int
+    expected: int
+    """Arrivals: each message once at everyone else."""
+    received: int
+    received_per_s: float
+    latency_s: Quantiles
+    """From the sender's program to the receiver's; of a sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +223,8 @@ class Report:
     """What emulated networks did to what clients sent; next, to what they received."""
     network_down: WayFigures | None = None
     warnings: tuple[str, ...] = field(default=())
+    data: DataReport | None = None
+    """None where no data was sent."""
 
     @property
     def passed(self) -> bool:
@@ -221,6 +241,7 @@ def measure(
     ended: Mapping[str, int],
     tracks_expected: int,
     tracks_received: int,
+    data: DataReport | None = None,
 ) -> Report:
     """The difference of two readings."""
     seconds = after.at_s - before.at_s
@@ -250,6 +271,7 @@ def measure(
         server_cpu_us_per_packet=server_s * 1e6 / packets if server_s is not None and packets else None,
         network_up=WayFigures.between(before.up, after.up),
         network_down=WayFigures.between(before.down, after.down),
+        data=data,
     )
 
 
@@ -290,6 +312,11 @@ def as_table(report: Report) -> Table:
             row("", f"{way.delay_s * 1000:.1f} ms", "mean delay, queue included")
     row("gaps over 60 ms", f"{report.gaps:,}")
     row("latency", _times(report.latency_us, 0.001, "ms"), "generator to meter")
+    if report.data is not None:
+        data = report.data
+        row("data messages", f"{data.received:,} of {data.expected:,}", f"{data.sent:,} sent")
+        row("data messages received", f"{data.received_per_s:,.0f}/s")
+        row("data latency", _times(data.latency_s, 1000, "ms"), "from program to program")
     if report.server_cpu_ratio is not None:
         row("server processor", f"{report.server_cpu_ratio:.1%}", "of one core")
     if report.server_cpu_us_per_packet is not None:

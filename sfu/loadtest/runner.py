@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import AirsideError
 from sfu.core.ids import RoomName, TransportId
-from sfu.dataplane.events import Event, TransportStateChanged, WorkerStats
+from sfu.dataplane.events import DataReady, Event, TransportStateChanged, WorkerStats
 from sfu.dataplane.plane import DataPlane
 from sfu.loadtest.client import Client, ClientSpec
+from sfu.loadtest.data import DataMeter, DataSender
 from sfu.loadtest.options import MAX_TRACKS_PER_SUBSCRIBER, Options
 from sfu.loadtest.progress import OnProgress, Progress
-from sfu.loadtest.report import Joins, Quantiles, Reading, Report, measure
+from sfu.loadtest.report import DataReport, Joins, Quantiles, Reading, Report, measure
 from sfu.loadtest.server_load import metrics_url, read_cpu_s
 from sfu.loadtest.signal import JoinFailedError, signal_url
 from sfu.participants.permissions import Grant
@@ -48,6 +49,11 @@ def specs(options: Options) -> list[ClientSpec]:
         for room in rooms
         for number, kind in enumerate(publish)
     ]
+    senders = [
+        ClientSpec(room, f"sender-{number + 1}", send_data=True)
+        for room in rooms
+        for number in range(options.data_publishers)
+    ]
     subscribers = [
         ClientSpec(
             room,
@@ -58,7 +64,7 @@ def specs(options: Options) -> list[ClientSpec]:
         for room in rooms
         for number in range(options.subscribers)
     ]
-    return publishers + subscribers
+    return publishers + senders + subscribers
 
 
 async def run(options: Options, on_progress: OnProgress = lambda _: None) -> Report:
@@ -94,15 +100,26 @@ class _Test:
         self._succeeded = 0
         self._packets = (time.monotonic(), 0)
         self._metrics_url = options.metrics_url or metrics_url(options.url)
+        self._meter = DataMeter(plane)
+        self._sender = DataSender(
+            plane, options.data_rate, options.data_bytes, reliable=options.data_reliable
+        )
         plane.subscribe_events(self._on_event)
 
     async def run(self) -> Report:
         await self._join()
         await self._settle()
-        before = await self._read()
-        await self._wait(self._options.duration_s)
-        after = await self._read()
+        senders = [client.transport for client in self._clients.values() if client.spec.send_data]
+        sending = asyncio.create_task(self._sender.run(senders))
+        try:
+            before = await self._read()
+            await self._wait(self._options.duration_s)
+            after = await self._read()
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
         workers = await self._plane.stats()
+        data = await self._data(before, after) if senders else None
         ended = Counter(client.ended for client in self._clients.values() if client.ended)
         return measure(
             before,
@@ -111,6 +128,24 @@ class _Test:
             ended=ended,
             tracks_expected=self._options.rooms * self._options.subscribers * self._options.tracks,
             tracks_received=_tracks(workers),
+            data=data,
+        )
+
+    async def _data(self, before: Reading, after: Reading) -> DataReport:
+        """What became of the messages, once those on their way have had time to arrive."""
+        expected = self._sender.sent * (self._options.members - 1)
+        until = time.monotonic() + SETTLE_TIMEOUT_S
+        while self._meter.messages < expected and time.monotonic() < until:
+            seen = self._meter.messages
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
+            if self._meter.messages == seen:
+                break
+        return DataReport(
+            sent=self._sender.sent,
+            expected=expected,
+            received=self._meter.messages,
+            received_per_s=(after.data_messages - before.data_messages) / (after.at_s - before.at_s),
+            latency_s=Quantiles.of(self._meter.latency_s),
         )
 
     async def leave(self) -> None:
@@ -127,6 +162,10 @@ class _Test:
             client = self._clients.get(event.transport)
             if client is not None:
                 client.on_transport(event)
+        elif isinstance(event, DataReady):
+            client = self._clients.get(event.transport)
+            if client is not None:
+                client.on_data_ready()
 
     async def _join(self) -> None:
         everybody = specs(self._options)
@@ -142,6 +181,7 @@ class _Test:
         client = Client(self._plane, self._options, spec, self._local_address, number)
         self._clients[client.transport] = client
         try:
+            self._plane.read_messages(client.transport, self._meter.on_message)
             await client.run(self._token(spec))
         except JoinFailedError as error:
             log.warning("%s of %s: %s", spec.identity, spec.room, error)
@@ -164,9 +204,12 @@ class _Test:
         while time.monotonic() < until:
             workers = await self._plane.stats()
             tracks = _tracks(workers)
-            if tracks >= wanted:
+            ready = not self._options.data_publishers or all(
+                client.data_ready for client in self._clients.values()
+            )
+            if tracks >= wanted and ready:
                 return
-            self._tell("settling", tracks / wanted, workers)
+            self._tell("settling", tracks / max(1, wanted), workers)
             await asyncio.sleep(PROGRESS_INTERVAL_S)
 
     async def _wait(self, seconds: float) -> None:
@@ -177,7 +220,8 @@ class _Test:
 
     async def _read(self) -> Reading:
         server_cpu_s = await read_cpu_s(self._metrics_url)
-        return Reading.of(await self._plane.stats(), time.monotonic(), server_cpu_s)
+        workers = await self._plane.stats()
+        return Reading.of(workers, time.monotonic(), server_cpu_s, self._meter.messages)
 
     def _joins(self, workers: Iterable[WorkerStats]) -> Joins:
         clients = list(self._clients.values())

@@ -65,6 +65,22 @@ async def test_clients_on_a_bad_network_see_what_it_does(tmp_path: Path) -> None
     assert 20_000 <= report.latency_us.p50 <= 60_000
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("reliable", [True, False], ids=["reliable", "lossy"])
+async def test_data_messages_reach_everyone_else(tmp_path: Path, workers: int, reliable: bool) -> None:
+    async with running_server(tmp_path, workers=workers, rtc__room_share="1") as server:
+        wanted = Options(
+            API_KEY, API_SECRET, url=server.ws_url, duration_s=1.0, audio_publishers=0, subscribers=3,
+            data_publishers=2, data_rate=50, data_reliable=reliable, workers=workers,
+        )  # fmt: skip
+        report = await run(wanted)
+    assert report.passed, report
+    assert report.data is not None
+    assert report.data.sent > 2 * 40
+    assert report.data.received == report.data.expected == 4 * report.data.sent
+    assert report.data.latency_s.p50 < 1
+
+
 async def test_refusals_are_counted_by_reason(tmp_path: Path) -> None:
     async with running_server(tmp_path, room__max_participants="4") as server:
         report = await run(options(server))

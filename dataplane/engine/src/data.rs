@@ -103,7 +103,7 @@ impl Engine {
     /// Sends one envelope over a transport's channel, as a client does.
     ///
     /// # Errors
-    /// No such open channel, or its reader is too slow.
+    /// No such open channel, or its reader is too slow. Counted as a drop too.
     pub fn send_message(
         &mut self,
         transport: TransportId,
@@ -112,6 +112,17 @@ impl Engine {
         now: Instant,
     ) -> Result<(), DropReason> {
         self.now = now;
+        let sent = self.send_over_channel(transport, reliable, bytes, now);
+        sent.inspect_err(|reason| self.out.drops.count(*reason))
+    }
+
+    fn send_over_channel(
+        &mut self,
+        transport: TransportId,
+        reliable: bool,
+        bytes: &Bytes,
+        now: Instant,
+    ) -> Result<(), DropReason> {
         let key = self.names.transports.get(&transport).copied();
         let key = key.ok_or(DropReason::TransportClosed)?;
         let transport = &mut self.transports[key];

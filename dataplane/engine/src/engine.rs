@@ -189,6 +189,12 @@ impl Engine {
         self.out.pop_message()
     }
 
+    /// Whether [`Engine::poll_message`] would return one.
+    #[must_use]
+    pub fn has_messages(&self) -> bool {
+        self.out.has_messages()
+    }
+
     /// The other worker that a datagram on the shared port is for. The shell passes it on, and
     /// keeps nothing: the owner is asked for each datagram. `None`: it is for this worker, or for
     /// nobody.

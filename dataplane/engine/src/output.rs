@@ -84,6 +84,10 @@ impl Output {
         self.messages.pop_front()
     }
 
+    pub(crate) fn has_messages(&self) -> bool {
+        !self.messages.is_empty()
+    }
+
     pub(crate) fn pop_ring(&mut self) -> Option<(WorkerId, RingMessage)> {
         self.rings.pop_front()
     }

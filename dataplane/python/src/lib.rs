@@ -5,7 +5,7 @@
 
 #[cfg(feature = "python")]
 mod binding;
-mod events;
+mod queues;
 mod ring;
 pub mod shell;
 mod taps;

@@ -12,12 +12,13 @@ use airside_dtls::{Identity, IdentityError};
 use airside_engine::clock::WallClock;
 use airside_engine::command::Command;
 use airside_engine::event::Event;
-use airside_engine::ids::{TapId, TrackId, WorkerId};
+use airside_engine::ids::{TapId, TrackId, TransportId, WorkerId};
 use airside_engine::packet::SourcePacket;
 use airside_engine::units::NtpTime;
-use airside_engine::{Engine, EngineConfig};
+use airside_engine::{ClientMessage, Engine, EngineConfig};
+use bytes::Bytes;
 
-use crate::events::EventQueues;
+use crate::queues::Queues;
 use crate::ring::{Ring, Waker};
 use crate::taps::Taps;
 use crate::udp::{self, Locals, MAX_SOCKETS, SharedLocals, Socket};
@@ -83,7 +84,8 @@ pub struct Shell {
     epoch: Instant,
     addresses: Vec<Vec<SocketAddr>>,
     workers: Vec<Handle>,
-    events: Arc<EventQueues>,
+    events: Arc<Queues<Event>>,
+    messages: Arc<Queues<ClientMessage>>,
     taps: Taps,
     running: Mutex<Running>,
 }
@@ -127,7 +129,8 @@ impl Shell {
         let sockets = bind_all(config)?;
         let addresses: Vec<Vec<SocketAddr>> =
             sockets.iter().map(|mine| mine.iter().map(Socket::address).collect()).collect();
-        let events = Arc::new(EventQueues::new(usize::from(config.workers))?);
+        let events = Arc::new(Queues::new(usize::from(config.workers))?);
+        let messages = Arc::new(Queues::new(usize::from(config.workers))?);
         let wakers = (0..config.workers).map(|_| Waker::new().map(Arc::new));
         let wakers = wakers.collect::<io::Result<Vec<_>>>()?;
         let shared = SharedLocals::default();
@@ -156,6 +159,7 @@ impl Shell {
                 orders: receiver,
                 waker: Arc::clone(&waker),
                 events: Arc::clone(&events),
+                messages: Arc::clone(&messages),
             };
             let worker = Worker::new(setup)?;
             let numbers = Mutex::new(Numbers { next, free: Vec::new() });
@@ -171,7 +175,8 @@ impl Shell {
         let threads = threads.into_iter().map(spawn).collect::<io::Result<Vec<_>>>()?;
         let fingerprint = identity.fingerprint().to_string();
         let running = Mutex::new(Running { left: threads.len(), threads, ended });
-        Ok(Self { fingerprint, epoch, addresses, workers, events, taps: Taps::default(), running })
+        let taps = Taps::default();
+        Ok(Self { fingerprint, epoch, addresses, workers, events, messages, taps, running })
     }
 
     /// Hash name and digest of our certificate, as in SDP.
@@ -210,6 +215,32 @@ impl Shell {
     #[must_use]
     pub fn drain(&self, limit: usize) -> Vec<(WorkerId, Event)> {
         self.events.drain(limit)
+    }
+
+    /// Readable while [`Shell::drain_messages`] would return something.
+    #[must_use]
+    pub fn message_fd(&self) -> i32 {
+        self.messages.ready().raw_fd()
+    }
+
+    /// Takes out up to `limit` data messages that transports in client role received.
+    #[must_use]
+    pub fn drain_messages(&self, limit: usize) -> Vec<ClientMessage> {
+        self.messages.drain(limit).into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// Sends data messages over the channels of a transport in client role: whether over the one
+    /// that loses nothing, and the envelope. What cannot be sent is counted as a drop.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn send_messages(
+        &self,
+        worker: WorkerId,
+        transport: TransportId,
+        messages: Vec<(bool, Bytes)>,
+    ) -> Result<(), UseError> {
+        self.order(worker, Order::Send { transport, messages })
     }
 
     /// Opens one more socket for a worker, and returns its number and address: a client transport

@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TrySendError};
 use std::time::{Duration, Instant};
 
-use airside_engine::Engine;
 use airside_engine::command::Command;
 use airside_engine::event::Event;
-use airside_engine::ids::{TapId, TrackId, WorkerId};
+use airside_engine::ids::{TapId, TrackId, TransportId, WorkerId};
 use airside_engine::load::GeneratedPacket;
 use airside_engine::net::{Datagram, Protocol};
+use airside_engine::{ClientMessage, Engine};
+use bytes::Bytes;
 
-use crate::events::{EventQueues, Offered};
+use crate::queues::{Offered, Queues};
 use crate::ring::{Parcel, Ring, Waker};
 use crate::taps::TapSender;
 use crate::udp::{Locals, Poller, ReceiveBatch, Socket, Transmitter};
@@ -45,6 +46,7 @@ pub(crate) enum Order {
     OpenTap(TapId, TapSender),
     CloseTap(TapId),
     Write { track: TrackId, layer: u8, packets: Vec<LocalPacket> },
+    Send { transport: TransportId, messages: Vec<(bool, Bytes)> },
     Stop,
 }
 
@@ -79,7 +81,8 @@ pub(crate) struct Worker {
     next_order: Option<Order>,
     commands: VecDeque<Command>,
     waker: Arc<Waker>,
-    events: Arc<EventQueues>,
+    events: Arc<Queues<Event>>,
+    messages: Arc<Queues<ClientMessage>>,
     offered: Offered,
     taps: HashMap<TapId, TapSender>,
     stats: LoopStats,
@@ -94,14 +97,15 @@ pub(crate) struct Setup {
     pub(crate) ring: Ring,
     pub(crate) orders: Receiver<Order>,
     pub(crate) waker: Arc<Waker>,
-    pub(crate) events: Arc<EventQueues>,
+    pub(crate) events: Arc<Queues<Event>>,
+    pub(crate) messages: Arc<Queues<ClientMessage>>,
 }
 
 impl Worker {
     /// # Errors
     /// The kernel has no epoll descriptor left.
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
-        let Setup { id, engine, sockets, locals, ring, orders, waker, events } = setup;
+        let Setup { id, engine, sockets, locals, ring, orders, waker, events, messages } = setup;
         let poller = Poller::new()?;
         poller.watch(waker.event().raw_fd(), WAKER_TOKEN)?;
         for (number, socket) in (0u64..).zip(&sockets) {
@@ -125,6 +129,7 @@ impl Worker {
             commands: VecDeque::new(),
             waker,
             events,
+            messages,
             offered: Offered::All,
             taps: HashMap::new(),
             stats: LoopStats::default(),
@@ -311,6 +316,14 @@ impl Worker {
                     }
                     self.flush(None);
                 }
+                Order::Send { transport, messages } => {
+                    let now = Instant::now();
+                    for (reliable, bytes) in &messages {
+                        // Counted by the engine; who sent it does not wait.
+                        let _ = self.engine.send_message(transport, *reliable, bytes, now);
+                    }
+                    self.flush(None);
+                }
                 Order::Stop => stop = true,
             }
         }
@@ -413,6 +426,13 @@ impl Worker {
             }
             Some(event)
         });
+        if self.engine.has_messages() {
+            let engine = &mut self.engine;
+            let offered = self.messages.offer(self.id, || engine.poll_message());
+            if offered == Offered::Later {
+                self.offered = offered;
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from sfu.core.ids import WorkerId
 from sfu.dataplane.events import WorkerStats
-from sfu.loadtest.report import Joins, Quantiles, Reading, Report, as_table, measure
+from sfu.loadtest.report import DataReport, Joins, Quantiles, Reading, Report, as_table, measure
 
 NONE = Quantiles(math.nan, math.nan, math.nan)
 JOINS = Joins(10, 9, {"room_full": 1}, Quantiles(0.01, 0.02, 0.02), Quantiles(0.05, 0.09, 0.1), NONE)
@@ -94,6 +94,16 @@ def test_a_reading_sums_the_tables_of_all_workers() -> None:
     assert (reading.received_packets, reading.received_bytes, reading.lost) == (6, 60, 2)
     assert (reading.sent_packets, reading.client_cpu_s) == (11, 3.0)
     assert reading.latency == {100: 4, 200: 2}
+
+
+def test_data_messages_have_rows_of_their_own() -> None:
+    data = DataReport(10, 90, 89, 44.5, Quantiles(0.001, 0.002, 0.003))
+    output = io.StringIO()
+    Console(file=output, width=120).print(as_table(dataclasses.replace(report(), data=data)))
+    for part in ("89 of 90", "10 sent", "44/s", "p50 1.00  p99 2.00"):
+        assert part in output.getvalue()
+    reading = Reading.of([], 1.0, None, 7)
+    assert reading.data_messages == 7
 
 
 def test_the_table_says_what_people_ask() -> None:

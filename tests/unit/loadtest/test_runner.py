@@ -26,6 +26,14 @@ def test_each_room_has_its_own_cast_and_publishers_come_first() -> None:
     assert len({(spec.room, spec.identity) for spec in cast}) == 12
 
 
+def test_senders_of_data_are_members_without_media() -> None:
+    cast = specs(options(rooms=2, data_publishers=2))
+    assert len(cast) == options(rooms=2, data_publishers=2).clients == 16
+    senders = [spec for spec in cast if spec.send_data]
+    assert len(senders) == 4
+    assert not any(spec.publish or spec.receive_audio or spec.receive_video for spec in senders)
+
+
 def test_one_room_keeps_its_name() -> None:
     assert {spec.room for spec in specs(options())} == {"load"}
 

@@ -10,7 +10,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use airside_emulator::ConfigError;
-use airside_engine::ids::{TapId, TrackId, WorkerId};
+use airside_engine::ClientMessage;
+use airside_engine::ids::{TapId, TrackId, TransportId, WorkerId};
+use bytes::Bytes;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -28,6 +30,8 @@ pub(crate) struct Plane {
 type LocalPacket = (u32, bool, Option<u8>, Vec<u8>);
 /// One packet of a tap: layer, extended sequence number, timestamp, marker, payload.
 type TapPacket<'py> = (u8, u64, u32, bool, Bound<'py, PyBytes>);
+/// One received data message: transport, whether reliable, envelope.
+type Message<'py> = (u64, bool, Bound<'py, PyBytes>);
 
 #[pymethods]
 impl Plane {
@@ -81,6 +85,33 @@ impl Plane {
     fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         let news = self.shell.drain(limit).into_iter();
         news.map(|(worker, event)| events::event(py, worker, event)).collect()
+    }
+
+    #[getter]
+    fn message_fd(&self) -> i32 {
+        self.shell.message_fd()
+    }
+
+    fn drain_messages<'py>(&self, py: Python<'py>, limit: usize) -> Vec<Message<'py>> {
+        let messages = self.shell.drain_messages(limit).into_iter();
+        let line = |message: ClientMessage| {
+            (message.transport.0, message.reliable, PyBytes::new(py, &message.bytes))
+        };
+        messages.map(line).collect()
+    }
+
+    fn send_messages(
+        &self,
+        worker: u8,
+        transport: u64,
+        messages: Vec<(bool, Bound<'_, PyBytes>)>,
+    ) -> PyResult<()> {
+        let copy = |(reliable, bytes): (bool, Bound<'_, PyBytes>)| {
+            (reliable, Bytes::copy_from_slice(bytes.as_bytes()))
+        };
+        let messages = messages.into_iter().map(copy).collect();
+        let (worker, transport) = (WorkerId(worker), TransportId(transport));
+        self.shell.send_messages(worker, transport, messages).map_err(misused)
     }
 
     #[pyo3(signature = (worker, address, network=None))]

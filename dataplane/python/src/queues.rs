@@ -1,23 +1,23 @@
 //! From the workers to Python: one bounded queue per worker, one descriptor for all of them.
 //!
-//! A worker never waits here. When Python does not drain, the queue fills, the news stays in the
-//! engine, and there it is merged by key until at last a `Resync` stands for what was lost.
+//! A worker never waits here. When Python does not drain, the queue fills and the rest stays in the
+//! engine: events are merged there by key until at last a `Resync` stands for what was lost, data
+//! messages are dropped and counted.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError, TryLockError};
 
-use airside_engine::event::Event;
 use airside_engine::ids::WorkerId;
 
 use crate::udp::EventFd;
 
-/// Events that may wait for Python per worker: a storm of 1000 joins makes about 4000.
+/// What may wait for Python per worker: a storm of 1000 joins makes about 4000 events.
 const MAX_WAITING: usize = 4096;
 
-/// The queues of all workers.
+/// The queues of all workers, for one kind of news.
 #[derive(Debug)]
-pub(crate) struct EventQueues {
-    queues: Vec<Mutex<VecDeque<Event>>>,
+pub(crate) struct Queues<T> {
+    queues: Vec<Mutex<VecDeque<T>>>,
     ready: EventFd,
 }
 
@@ -29,9 +29,9 @@ pub(crate) enum Offered {
     Later,
 }
 
-impl EventQueues {
+impl<T> Queues<T> {
     pub(crate) fn new(workers: usize) -> std::io::Result<Self> {
-        let queues = (0..workers).map(|_| Mutex::default()).collect();
+        let queues = (0..workers).map(|_| Mutex::new(VecDeque::new())).collect();
         Ok(Self { queues, ready: EventFd::new()? })
     }
 
@@ -41,11 +41,7 @@ impl EventQueues {
     }
 
     /// Takes from `next` what there is room for. Called by the worker, never waits.
-    pub(crate) fn offer(
-        &self,
-        worker: WorkerId,
-        mut next: impl FnMut() -> Option<Event>,
-    ) -> Offered {
+    pub(crate) fn offer(&self, worker: WorkerId, mut next: impl FnMut() -> Option<T>) -> Offered {
         let Some(queue) = self.queues.get(usize::from(worker.0)) else { return Offered::All };
         let mut queue = match queue.try_lock() {
             Ok(queue) => queue,
@@ -55,11 +51,11 @@ impl EventQueues {
         let was_empty = queue.is_empty();
         let mut offered = Offered::Later;
         while queue.len() < MAX_WAITING {
-            let Some(event) = next() else {
+            let Some(one) = next() else {
                 offered = Offered::All;
                 break;
             };
-            queue.push_back(event);
+            queue.push_back(one);
         }
         let is_empty = queue.is_empty();
         drop(queue);
@@ -69,21 +65,21 @@ impl EventQueues {
         offered
     }
 
-    /// Takes out up to `limit` events, oldest first per worker.
-    pub(crate) fn drain(&self, limit: usize) -> Vec<(WorkerId, Event)> {
+    /// Takes out up to `limit`, oldest first per worker.
+    pub(crate) fn drain(&self, limit: usize) -> Vec<(WorkerId, T)> {
         self.ready.clear();
-        let mut events = Vec::new();
+        let mut news = Vec::new();
         let mut more = false;
         for (worker, queue) in (0u8..).zip(&self.queues) {
             let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = queue.len().min(limit - events.len());
-            events.extend(queue.drain(..count).map(|event| (WorkerId(worker), event)));
+            let count = queue.len().min(limit - news.len());
+            news.extend(queue.drain(..count).map(|one| (WorkerId(worker), one)));
             more |= !queue.is_empty();
         }
         if more {
             self.ready.signal();
         }
-        events
+        news
     }
 }
 
@@ -91,12 +87,13 @@ impl EventQueues {
 mod tests {
     use std::time::Duration;
 
+    use airside_engine::event::Event;
     use airside_engine::ids::TransportId;
 
     use super::*;
     use crate::udp::Poller;
 
-    fn is_ready(queues: &EventQueues) -> bool {
+    fn is_ready(queues: &Queues<Event>) -> bool {
         let mut poller = Poller::new().unwrap();
         poller.watch(queues.ready().raw_fd(), 0).unwrap();
         poller.wait(Some(Duration::ZERO)).unwrap();
@@ -110,7 +107,7 @@ mod tests {
 
     #[test]
     fn readable_exactly_while_something_waits() {
-        let queues = EventQueues::new(2).unwrap();
+        let queues = Queues::new(2).unwrap();
         assert!(!is_ready(&queues));
         assert_eq!(queues.offer(WorkerId(0), news(0..3)), Offered::All);
         assert_eq!(queues.offer(WorkerId(1), news(10..11)), Offered::All);
@@ -125,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_leaves_the_news_with_the_engine() {
-        let queues = EventQueues::new(1).unwrap();
+        let queues = Queues::new(1).unwrap();
         let mut source = news(0..MAX_WAITING as u64 + 2);
         assert_eq!(queues.offer(WorkerId(0), &mut source), Offered::Later);
         assert!(source().is_some());
@@ -134,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_worker_does_not_wait_for_python() {
-        let queues = EventQueues::new(1).unwrap();
+        let queues = Queues::new(1).unwrap();
         let held = queues.queues[0].lock().unwrap();
         assert_eq!(queues.offer(WorkerId(0), news(0..1)), Offered::Later);
         drop(held);

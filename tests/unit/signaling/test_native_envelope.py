@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfu.agents.envelope import MAX_MESSAGE_BYTES, Envelope, decode, encode
+from signaling.native.envelope import MAX_MESSAGE_BYTES, Envelope, decode, encode
 
 IDENTITIES = st.text(st.characters(codec="utf-8"), max_size=64)
 ENVELOPES = st.builds(
