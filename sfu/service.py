@@ -19,6 +19,7 @@ from sfu.core.errors import (
 from sfu.core.ids import Identity, RoomName, TrackSid, new_participant_sid, new_session_id
 from sfu.core.journal import Journal
 from sfu.core.observer import JoinStep, JoinTrace, Observer
+from sfu.dispatch.agency import Agency
 from sfu.participants.happenings import Happening
 from sfu.participants.info import ParticipantInfo, RoomInfo, is_dependent
 from sfu.participants.outbox import Outbox
@@ -28,7 +29,7 @@ from sfu.participants.plane import PacketPlane
 from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequest, RoomOptions
 from sfu.participants.sink import Joined, LeaveCode, OfferResult, ParticipantSink, Reconnect, Resumed
 from sfu.participants.subscriber import Subscriber
-from sfu.participants.validation import check_data, check_join, check_metadata, check_name
+from sfu.participants.validation import check_agents, check_data, check_join, check_metadata, check_name
 from sfu.rooms import administration, data, downlinks, offers, publications, quality, tracing
 from sfu.rooms.context import Context, Directory, Seat
 from sfu.rooms.mailboxes import Mailbox, Receive
@@ -82,6 +83,7 @@ class Service:
         )
         self._registry = RoomRegistry(self._context)
         self._draining = False
+        self._agency = Agency(self._context, self._registry)
         plane.subscribe_events(PlaneEvents(self._context).handle)
 
     @property
@@ -93,6 +95,11 @@ class Service:
     def codecs(self) -> CodecPolicy:
         """What may be published and received."""
         return self._context.policy
+
+    @property
+    def agents(self) -> Agency:
+        """Workers, what rooms ask of them, and their jobs."""
+        return self._agency
 
     # Sessions.
 
@@ -239,6 +246,8 @@ class Service:
         if room is None:
             if not settings.room.auto_create:
                 raise RoomNotFoundError(name)
+            if request.room_options is not None:
+                check_agents(request.room_options.agents, settings.agents, settings.limits)
             self._registry.check_capacity()
         elif request.identity in room.members:
             # It takes the place of the older session.
@@ -262,6 +271,7 @@ class Service:
             raise InvalidRequestError("name", "a room needs one")
         check_name("room name", name, limits)
         check_metadata(options.metadata, limits)
+        check_agents(options.agents, self._context.settings.agents, limits)
         room = self._registry.find(name)
         if room is None:
             if self._draining:
@@ -435,4 +445,5 @@ class Service:
             self._registry.close(
                 room, LeaveCode.SERVER_SHUTDOWN, text, Reconnect.REJOIN, reason="shutdown", at_once=True
             )
+        self._agency.close()
         await self._context.plane.close(deadline_s)

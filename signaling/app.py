@@ -17,13 +17,15 @@ from sfu.participants.requests import JoinRequest
 from sfu.telemetry import metrics as telemetry
 from signaling import auth, signal
 from signaling.edge import Edge
-from signaling.http import admin, guards, problems
+from signaling.http import admin, agents, guards, problems
 from signaling.livekit import routes as livekit
 from signaling.livekit.context import LiveKitContext
 from signaling.turns import Fairness
 
 CORS_MAX_AGE_S = 86_400  # as long as browsers keep a preflight at most
-API_TEXT = "Rooms and participants of an Airside server. Every request needs a token with an admin grant."
+API_TEXT = (
+    "Rooms, participants and agents of an Airside server. Every request needs a token with an admin grant."
+)
 
 
 def create_app(edge: Edge) -> ASGIApp:
@@ -62,6 +64,7 @@ def _http_app(edge: Edge, authenticator: auth.Authenticator, livekit_context: Li
     )
     problems.install(app)
     admin.install(app, admin.Backend(edge.service, authenticator, edge.clock))
+    app.include_router(agents.router)
     _signaling_routes(app, edge, authenticator)
     livekit.install(app, edge, livekit_context)
     _operator_routes(app, edge)

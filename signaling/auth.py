@@ -15,13 +15,14 @@ from jwt.algorithms import HMACAlgorithm
 
 from sfu.core.errors import InvalidRequestError, UnauthorizedError
 from sfu.core.ids import Identity
-from sfu.participants.info import ParticipantInfo, ParticipantKind
+from sfu.participants.info import AgentRequest, ParticipantInfo, ParticipantKind
 from sfu.participants.permissions import GRANT_CLAIMS, Grant
 from sfu.participants.requests import RoomOptions
 
 MAX_TOKEN_BYTES = 64 * 1024  # metadata travels in it; as long as the longest request line we read
 DEFAULT_VALIDITY_S = 6 * 3600.0  # as LiveKit's SDKs
 ALGORITHM = "HS256"
+NO_RESTART = ("JRP_NEVER", 1)  # livekit.JobRestartPolicy, as JSON writes it
 BEARER = "bearer "
 
 
@@ -302,4 +303,22 @@ def _room_options(claims: Mapping[str, object]) -> RoomOptions | None:
         departure_timeout_s=_seconds(config, "departureTimeout") or None,
         max_participants=int(most) if most and most > 0 else None,
         sync_streams=config.get("syncStreams") is True,
+        agents=_agents(config),
+    )
+
+
+def _agents(config: Mapping[str, object]) -> tuple[AgentRequest, ...]:
+    agents = config.get("agents")
+    if agents is None:
+        return ()
+    if not isinstance(agents, list) or not all(isinstance(item, dict) for item in agents):
+        _refuse("the token's claim roomConfig.agents must be a list of objects")
+    return tuple(
+        AgentRequest(
+            agent_name=_text(item, "agentName"),
+            metadata=_text(item, "metadata"),
+            attributes=_attributes(item),
+            restart=item.get("restartPolicy") not in NO_RESTART,
+        )
+        for item in agents
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sfu.core.ids import Identity, RoomName, TrackSid
+from sfu.core.ids import DispatchId, Identity, JobId, RoomName, TrackSid
 from sfu.core.units import DataSize
 
 
@@ -97,6 +97,26 @@ class TrackNotFoundError(PeerError):
     def __init__(self, track: TrackSid, where: str = "published in this room") -> None:
         super().__init__(f"track {track} is not {where}")
         self.track = track
+
+
+class DispatchNotFoundError(PeerError):
+    """No agent was asked for under that id in the room."""
+
+    code = "dispatch_not_found"
+
+    def __init__(self, dispatch: DispatchId) -> None:
+        super().__init__(f"agent dispatch {dispatch} is not in this room")
+        self.dispatch = dispatch
+
+
+class JobNotFoundError(PeerError):
+    """No job of that id is in the room; those that ended long ago are forgotten."""
+
+    code = "job_not_found"
+
+    def __init__(self, job: JobId) -> None:
+        super().__init__(f"agent job {job} is not in this room")
+        self.job = job
 
 
 class LimitExceededError(PeerError):

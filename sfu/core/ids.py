@@ -34,6 +34,11 @@ TrackSid = NewType("TrackSid", str)
 SessionId = NewType("SessionId", str)
 """Proof, with the token, of the right to resume. Secret: never logged, never shown to others."""
 
+AgentWorkerId = NewType("AgentWorkerId", str)
+"""One registration of an agent worker: who comes back gets a new one."""
+DispatchId = NewType("DispatchId", str)
+JobId = NewType("JobId", str)
+
 SID_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 """Base 57: without 0, 1, I, O and l, which people confuse."""
 SID_LENGTH = 12
@@ -45,6 +50,9 @@ ROOM_PREFIX = "RM_"
 PARTICIPANT_PREFIX = "PA_"
 TRACK_PREFIX = "TR_"
 SESSION_PREFIX = "SE_"
+AGENT_WORKER_PREFIX = "AW_"
+DISPATCH_PREFIX = "AD_"
+JOB_PREFIX = "AJ_"
 
 
 def _random_text(length: int) -> str:
@@ -76,3 +84,18 @@ def new_track_sid() -> TrackSid:
 def new_session_id() -> SessionId:
     """A fresh `SE_...`, long enough to be a secret."""
     return SessionId(SESSION_PREFIX + _random_text(SESSION_ID_LENGTH))
+
+
+def new_agent_worker_id() -> AgentWorkerId:
+    """A fresh `AW_...`."""
+    return AgentWorkerId(AGENT_WORKER_PREFIX + _random_text(SID_LENGTH))
+
+
+def new_dispatch_id() -> DispatchId:
+    """A fresh `AD_...`."""
+    return DispatchId(DISPATCH_PREFIX + _random_text(SID_LENGTH))
+
+
+def new_job_id() -> JobId:
+    """A fresh `AJ_...`."""
+    return JobId(JOB_PREFIX + _random_text(SID_LENGTH))

@@ -90,5 +90,20 @@ class Observer(Protocol):
     def stream_paused(self) -> None:
         """The network of a subscriber is why it gets nothing of a video track."""
 
+    def agent_workers(self, count: int) -> None:
+        """So many agent workers are connected now."""
+
+    def job_moved(self, before: str | None, after: str, reason: str) -> None:
+        """A job of an agent moved, or waits for another reason now. Before it was new there is None."""
+
+    def job_waited(self, seconds: float) -> None:
+        """A worker took a job, so long after it could have begun."""
+
+    def job_joined(self, seconds: float) -> None:
+        """Its agent is in the room, so long after it could have begun."""
+
+    def agent_message_ignored(self, reason: str) -> None:
+        """A worker said something that makes no sense; a bounded set of reasons."""
+
     def command_failed(self, command: str) -> None:
         """The packet plane refused a command: our bug."""

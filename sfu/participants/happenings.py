@@ -1,7 +1,8 @@
-"""What the journal holds: rooms, people and tracks that came and went."""
+"""What the journal holds: rooms, people and tracks that came and went, and what agents' jobs went through."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,7 +12,7 @@ from sfu.tracks.track import TrackInfo
 
 
 class Kind(StrEnum):
-    """Wire format; LiveKit's names."""
+    """Wire format; LiveKit's names, but for those of agents."""
 
     ROOM_STARTED = "room_started"
     ROOM_FINISHED = "room_finished"
@@ -22,6 +23,8 @@ class Kind(StrEnum):
     """It left before its transport was connected."""
     TRACK_PUBLISHED = "track_published"
     TRACK_UNPUBLISHED = "track_unpublished"
+    AGENT_JOB = "agent_job"
+    """A job moved; `details` says from where to where, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +39,5 @@ class Happening:
     track: TrackInfo | None = None
     reason: LeaveCode | None = None
     """Why the room or the participant is gone."""
+    details: Mapping[str, object] | None = None
+    """Of a job, as plain JSON."""

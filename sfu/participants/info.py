@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sfu.core.ids import Identity, ParticipantSid, RoomName, RoomSid, TrackSid
@@ -80,6 +80,20 @@ class ParticipantInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentRequest:
+    """An agent that a room shall have, by a token, by the room's options or by the server API."""
+
+    agent_name: str = ""
+    """Workers of that name; empty: those without one, who serve every room that names nobody."""
+    metadata: str = ""
+    """Handed to each job."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """The same."""
+    restart: bool = True
+    """A job that fails is given to a worker again."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomInfo:
     """A room without its participants."""
 
@@ -99,6 +113,8 @@ class RoomInfo:
     """Somebody with the `recorder` permission is here."""
     sync_streams: bool = False
     """A participant's tracks are named as one stream."""
+    agents: tuple[AgentRequest, ...] = ()
+    """Asked for when it was made; none: whoever serves every room."""
 
 
 def is_dependent(kind: ParticipantKind, permissions: Permissions) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sfu.core.codecs import Encryption, MediaKind, TrackSource
 from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
 from sfu.dataplane.commands import DataDialect
-from sfu.participants.info import NO_CLIENT, ClientInfo, ParticipantKind
+from sfu.participants.info import NO_CLIENT, AgentRequest, ClientInfo, ParticipantKind
 from sfu.participants.permissions import Grant
 from sfu.tracks.hints import NO_HINTS, TrackHints
 from sfu.tracks.layers import LayerInfo
@@ -76,6 +76,8 @@ class RoomOptions:
     max_participants: int | None = None
     sync_streams: bool = False
     """Name a participant's tracks as one stream, so that they are played in sync."""
+    agents: tuple[AgentRequest, ...] = ()
+    """What it shall have from its beginning."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sfu.core.errors import InvalidRequestError, LimitExceededError
 from sfu.core.units import DataSize
+from sfu.participants.info import AgentRequest
 from sfu.participants.requests import JoinRequest, ParticipantUpdate, TrackRequest
-from sfu.settings.models import LimitSettings
+from sfu.settings.models import AgentSettings, LimitSettings
 from sfu.tracks.subscription import MAX_HEIGHT_PX, MAX_TEMPORAL, SubscriptionWish
 
 MAX_LAYERS = 16
@@ -51,6 +52,26 @@ def check_update(update: ParticipantUpdate, limits: LimitSettings) -> None:
     """Raises LimitExceededError. Attributes are checked by whoever merges them."""
     check_name("name", update.name or "", limits)
     check_metadata(update.metadata or "", limits)
+
+
+def check_agents(requests: Sequence[AgentRequest], agents: AgentSettings, limits: LimitSettings) -> None:
+    """What a room is to have from its beginning. Raises LimitExceededError."""
+    check_agent_count(len(requests), agents)
+    for request in requests:
+        check_agent_request(request, limits)
+
+
+def check_agent_count(count: int, agents: AgentSettings) -> None:
+    """Raises LimitExceededError."""
+    if count > agents.per_room:
+        raise LimitExceededError("the number of agents asked for in a room", agents.per_room)
+
+
+def check_agent_request(request: AgentRequest, limits: LimitSettings) -> None:
+    """Raises LimitExceededError."""
+    check_name("agent's name", request.agent_name, limits)
+    check_metadata(request.metadata, limits)
+    check_attributes(request.attributes, limits)
 
 
 def check_name(what: str, value: str, limits: LimitSettings) -> None:

@@ -81,6 +81,7 @@ class Room:
         self.empty_timeout_s = _or(options.empty_timeout_s, defaults.empty_timeout_s)
         self.departure_timeout_s = _or(options.departure_timeout_s, defaults.departure_timeout_s)
         self.sync_streams = options.sync_streams
+        self.agents = options.agents
         self.max_participants = int(_or(options.max_participants, defaults.max_participants))
         self.created_at = context.clock.wall()
         self.members: dict[Identity, Participant] = {}
@@ -124,6 +125,7 @@ class Room:
                     num_publishers=sum(bool(member.publications) for member in self.members.values()),
                     recording=any(member.permissions.recorder for member in self.members.values()),
                     sync_streams=self.sync_streams,
+                    agents=self.agents,
                 )
             )
         return self._info

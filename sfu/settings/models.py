@@ -173,6 +173,24 @@ class WebhookSettings(Section):
     """Of one event at one URL, with twice the pause after each; then it is dropped and counted."""
 
 
+class AgentSettings(Section):
+    """Agent workers and their jobs."""
+
+    answer_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """For a worker to say whether it takes a job; then another is asked. As in LiveKit."""
+    join_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    """From a taken job to its agent in the room; models are loaded meanwhile. Then another worker gets it."""
+    lost_timeout_s: Seconds = 15.0
+    """An agent whose worker is gone may stay in its room so long for the worker to come back."""
+    leave_timeout_s: Seconds = 10.0
+    """For an agent to leave when its job has ended; then it is removed. Also for a worker to say how a job
+    ended whose agent has left."""
+    attempts: PositiveCount = 5
+    """A job that fails so often has failed."""
+    per_room: PositiveCount = 100
+    """Agents that may be asked for in one room."""
+
+
 class AuthSettings(Section):
     """How access tokens are checked."""
 
@@ -210,6 +228,7 @@ class Settings(Section):
     session: SessionSettings = SessionSettings()
     limits: LimitSettings = LimitSettings()
     webhook: WebhookSettings = WebhookSettings()
+    agents: AgentSettings = AgentSettings()
     log: LogSettings = LogSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
 

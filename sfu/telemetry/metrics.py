@@ -24,6 +24,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 JOIN_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+JOB_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 REQUEST_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
 
@@ -77,6 +78,20 @@ class Metrics:
         self._streams_paused = counter(
             "streams_paused_total",
             "Video that was held back, since its subscriber's network took none of it.",
+        )
+        self._agent_workers = gauge("agent_workers", "Agent workers that are connected.")
+        self._jobs = gauge("agent_jobs", "Jobs of agents that are not over.", ["status"])
+        self._job_moves = counter(
+            "agent_job_moves_total", "Steps of jobs, by what they came to and why.", ["status", "reason"]
+        )
+        self._job_wait_seconds = histogram(
+            "job_wait_seconds", "From when a job could begin until a worker took it.", JOB_BUCKETS_S
+        )
+        self._job_join_seconds = histogram(
+            "job_join_seconds", "From when a job could begin until its agent was there.", JOB_BUCKETS_S
+        )
+        self._agent_messages_ignored = counter(
+            "agent_messages_ignored_total", "Messages of workers that made no sense.", ["reason"]
         )
         self._sockets = gauge("signaling_connections", "Open signaling WebSockets.")
         self._sockets_closed = counter(
@@ -153,6 +168,30 @@ class Metrics:
         """As `Observer.stream_paused`."""
         self._streams_paused.inc()
 
+    def agent_workers(self, count: int) -> None:
+        """As `Observer.agent_workers`."""
+        self._agent_workers.set(count)
+
+    def job_moved(self, before: str | None, after: str, reason: str) -> None:
+        """As `Observer.job_moved`."""
+        if before is not None and before not in _ENDED_JOBS:
+            self._jobs.labels(before).dec()
+        if after not in _ENDED_JOBS:
+            self._jobs.labels(after).inc()
+        self._job_moves.labels(after, reason).inc()
+
+    def job_waited(self, seconds: float) -> None:
+        """As `Observer.job_waited`."""
+        self._job_wait_seconds.observe(seconds)
+
+    def job_joined(self, seconds: float) -> None:
+        """As `Observer.job_joined`."""
+        self._job_join_seconds.observe(seconds)
+
+    def agent_message_ignored(self, reason: str) -> None:
+        """As `Observer.agent_message_ignored`."""
+        self._agent_messages_ignored.labels(reason).inc()
+
     # Signaling and process
 
     def socket_opened(self) -> None:
@@ -180,4 +219,5 @@ class Metrics:
 
 
 _STANDARD_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 1012})
+_ENDED_JOBS = frozenset({"succeeded", "failed", "cancelled"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -88,6 +88,7 @@ async def create_room(service: AService, grant: AGrant, body: models.CreateRoom)
         empty_timeout_s=body.empty_timeout_s,
         departure_timeout_s=body.departure_timeout_s,
         max_participants=body.max_participants,
+        agents=tuple(agent.request() for agent in body.agents),
     )
     return _room(service.create_room(RoomName(body.name), options))
 
@@ -198,7 +199,7 @@ async def list_events(
     after: Annotated[int, Query(ge=0)] = 0,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> models.EventList:
-    """Rooms, people and tracks that came and went, for whoever was away. Needs `roomList`."""
+    """Rooms, people, tracks and agents' jobs that came and went, for whoever was away. Needs `roomList`."""
     grant.require_room_list()
     return models.EventList(
         events=[
@@ -210,6 +211,7 @@ async def list_events(
                 participant=None if entry.participant is None else encode.participant_info(entry.participant),
                 track=None if entry.track is None else encode.track_info(entry.track),
                 reason=None if entry.reason is None else entry.reason.value,
+                details=None if entry.details is None else dict(entry.details),
             )
             for seq, entry in service.journal.after(after, limit)
         ]

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from sfu.core.codecs import TrackSource
+from sfu.participants.info import AgentRequest
 from signaling.native.values import (
     MAX_DESTINATIONS,
     Attributes,
@@ -27,6 +28,21 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class CreateDispatch(Body):
+    """An agent to ask for."""
+
+    agent_name: Name = ""
+    """Of its workers; empty: those that serve every room."""
+    metadata: Metadata = ""
+    attributes: Attributes = Field(default_factory=dict)
+    restart: bool = True
+    """A job that fails is given to a worker again."""
+
+    def request(self) -> AgentRequest:
+        """In the domain's words."""
+        return AgentRequest(self.agent_name, self.metadata, self.attributes, self.restart)
+
+
 class CreateRoom(Body):
     """A room to make; what is left out is as the server's settings say."""
 
@@ -35,6 +51,8 @@ class CreateRoom(Body):
     empty_timeout_s: Seconds | None = None
     departure_timeout_s: Seconds | None = None
     max_participants: Annotated[int, Field(ge=0)] | None = None
+    agents: tuple[CreateDispatch, ...] = ()
+    """Asked for from its beginning; none: whoever serves every room."""
 
 
 class UpdateRoom(Body):
@@ -124,6 +142,8 @@ class Event(BaseModel):
     track: TrackInfo | None = None
     reason: str | None = None
     """Why the room ended or the participant left; leave codes of the native protocol."""
+    details: dict[str, Any] | None = None
+    """Of an `agent_job`: the job, as the routes of agents show it, with its state before."""
 
 
 class EventList(BaseModel):

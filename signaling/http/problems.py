@@ -9,6 +9,8 @@ from starlette.responses import JSONResponse
 
 from sfu.core.errors import (
     AirsideError,
+    DispatchNotFoundError,
+    JobNotFoundError,
     LimitExceededError,
     ParticipantNotFoundError,
     PermissionDeniedError,
@@ -28,6 +30,8 @@ _STATUS: tuple[tuple[type[AirsideError], int], ...] = (
     (RoomNotFoundError, 404),
     (ParticipantNotFoundError, 404),
     (TrackNotFoundError, 404),
+    (DispatchNotFoundError, 404),
+    (JobNotFoundError, 404),
     (SessionGoneError, 404),
     (RoomFullError, 409),
     (LimitExceededError, 400),

@@ -6,13 +6,13 @@ Raises InvalidRequestError for what makes no sense; everything else is the domai
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from livekit.protocol import models, room, rtc
+from livekit.protocol import agent_dispatch, models, room, rtc
 
 from sfu.core.codecs import Codec, Encryption, MediaKind, TrackSource
 from sfu.core.errors import InvalidRequestError
 from sfu.core.ids import Identity, ParticipantSid, TrackSid
 from sfu.participants.audience import Audience
-from sfu.participants.info import ClientInfo
+from sfu.participants.info import AgentRequest, ClientInfo
 from sfu.participants.permissions import Permissions
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
 from sfu.tracks.hints import BackupPolicy, TrackHints
@@ -27,6 +27,16 @@ FULL_FPS = 25  # asked for less, a receiver is served by fewer temporal layers
 HALF_FPS = 13
 LOW_HEIGHT_PX = 180  # the lowest of three layers of a usual camera
 PRIORITIES = 256  # of the domain, 1 to 255 with the highest last; the wire counts from 1, the highest
+
+
+def agent_request(wanted: agent_dispatch.RoomAgentDispatch) -> AgentRequest:
+    """An agent that a room asks for. Calls of the dispatch service have the same fields."""
+    return AgentRequest(
+        agent_name=wanted.agent_name,
+        metadata=wanted.metadata,
+        attributes=dict(wanted.attributes),
+        restart=wanted.restart_policy != agent_dispatch.JobRestartPolicy.JRP_NEVER,
+    )
 
 
 def track_request(request: rtc.AddTrackRequest) -> TrackRequest:

@@ -63,6 +63,7 @@ class RoomService:
             departure_timeout_s=request.departure_timeout or None,
             max_participants=request.max_participants or None,
             sync_streams=request.sync_streams,
+            agents=tuple(map(requests.agent_request, request.agents)),
         )
         return self._room(self._service.configure_room(RoomName(request.name), options))
 

@@ -27,6 +27,8 @@ from signaling.closing import CloseCode
 from signaling.connection import Connection, ConnectionLimits
 from signaling.edge import Edge
 from signaling.livekit import parameters, twirp
+from signaling.livekit.agent_endpoint import AGENT_PATH, AgentEndpoint
+from signaling.livekit.agent_service import AgentDispatchService
 from signaling.livekit.context import LiveKitContext
 from signaling.livekit.dialect import LiveKitDialect
 from signaling.livekit.parameters import Parameters
@@ -36,7 +38,6 @@ from signaling.turns import Fairness
 DUAL_PATH = "/rtc"
 SINGLE_PATH = "/rtc/v1"
 MISSING_SERVICES = {
-    "livekit.AgentDispatchService": "agents are not dispatched by this server",
     "livekit.Egress": "recording is not part of this server",
     "livekit.Ingress": "ingress is not part of this server",
     "livekit.SIP": "telephony is not part of this server",
@@ -71,6 +72,7 @@ def sockets(edge: Edge, context: LiveKitContext, fairness: Fairness) -> dict[str
     return {
         DUAL_PATH: RtcEndpoint(edge, context, fairness, single=False),
         SINGLE_PATH: RtcEndpoint(edge, context, fairness, single=True),
+        AGENT_PATH: AgentEndpoint(edge, context, fairness),
     }
 
 
@@ -80,7 +82,13 @@ def install(app: FastAPI, edge: Edge, context: LiveKitContext) -> None:
         app,
         edge,
         context,
-        twirp.Services(RoomService(context, edge.settings).methods(), MISSING_SERVICES),
+        twirp.Services(
+            {
+                **RoomService(context, edge.settings).methods(),
+                **AgentDispatchService(edge.service).methods(),
+            },
+            MISSING_SERVICES,
+        ),
     )
 
     @app.get(f"{DUAL_PATH}/validate", include_in_schema=False)

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from sfu.core.errors import (
     AirsideError,
+    DispatchNotFoundError,
     DrainingError,
     InvalidRequestError,
     LimitExceededError,
@@ -60,6 +61,7 @@ _CODES: tuple[tuple[type[AirsideError], str, str], ...] = (
     (RoomNotFoundError, "not_found", "requested room does not exist"),
     (ParticipantNotFoundError, "not_found", "participant does not exist"),
     (TrackNotFoundError, "not_found", "track is not found"),
+    (DispatchNotFoundError, "not_found", ""),
     (InvalidRequestError, "invalid_argument", ""),
     (LimitExceededError, "invalid_argument", ""),
     (OverloadedError, "resource_exhausted", ""),

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import json
 import logging
 from collections import deque
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/webhook+json"
 SEQUENCE_HEADER = "X-Airside-Sequence"
 """The event's number in the journal, for `/api/v1/events?after=`."""
+DETAILS_FIELD = "airsideDetails"
+"""What LiveKit's message has no place for."""
 TOKEN_VALIDITY_S = 300.0
 FIRST_PAUSE_S = 0.5
 ACCEPTED = range(200, 300)
@@ -85,9 +88,8 @@ class WebhookSender:
     async def _send_all(self, room: RoomSid, queue: _Queue) -> None:
         while queue.waiting:
             seq, event = queue.waiting.popleft()
-            message = encode(seq, event)
-            message.num_dropped, queue.dropped = queue.dropped, 0
-            body = json_format.MessageToJson(message, indent=None).encode()
+            body = encode_body(seq, event, queue.dropped)
+            queue.dropped = 0
             for url in self._settings.urls:
                 if not await self._deliver(url, seq, body):
                     queue.dropped += 1
@@ -132,6 +134,16 @@ def make_sender(settings: Settings, journal: Journal[Happening], clock: Clock) -
     sender = WebhookSender(hooks, api_key, Authenticator(settings.keys), clock, client)
     journal.listen(sender.handle)
     return sender
+
+
+def encode_body(seq: int, event: Happening, dropped: int = 0) -> bytes:
+    """The event as it is sent. Receivers pass over the fields that they do not know, as ours of jobs."""
+    message = encode(seq, event)
+    message.num_dropped = dropped
+    body = json_format.MessageToDict(message)
+    if event.details is not None:
+        body[DETAILS_FIELD] = dict(event.details)
+    return json.dumps(body, separators=(",", ":")).encode()
 
 
 def encode(seq: int, event: Happening) -> webhook.WebhookEvent:

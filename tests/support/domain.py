@@ -66,6 +66,11 @@ class Recorder:
         self.failed: list[str] = []
         self.paused = 0
         self.closed_rooms: list[str] = []
+        self.workers = 0
+        self.moves: list[tuple[str | None, str, str]] = []
+        self.waits: list[float] = []
+        self.joined_after: list[float] = []
+        self.ignored: list[str] = []
 
     def join_outcome(self, outcome: str) -> None:
         self.outcomes.append(outcome)
@@ -104,6 +109,21 @@ class Recorder:
 
     def stream_paused(self) -> None:
         self.paused += 1
+
+    def agent_workers(self, count: int) -> None:
+        self.workers = count
+
+    def job_moved(self, before: str | None, after: str, reason: str) -> None:
+        self.moves.append((before, after, reason))
+
+    def job_waited(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def job_joined(self, seconds: float) -> None:
+        self.joined_after.append(seconds)
+
+    def agent_message_ignored(self, reason: str) -> None:
+        self.ignored.append(reason)
 
     def command_failed(self, command: str) -> None:
         self.failed.append(command)
