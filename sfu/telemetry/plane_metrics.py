@@ -46,6 +46,8 @@ FLOWS: Mapping[str, _Flow] = {
             "nacks_sent": "nacked_packets",
             "keyframe_requests": "keyframe_requests",
             "repaired": "repaired_packets",
+            "freezes": "freezes",
+            "concealed": "concealed_packets",
         },
     ),
     "slots": _Flow(
@@ -57,11 +59,16 @@ FLOWS: Mapping[str, _Flow] = {
             "nacked": "nacked_packets",
             "keyframe_requests": "keyframe_requests",
             "resent": "repaired_packets",
+            "switches": "layer_switches",
+            "freezes": "freezes",
+            "concealed": "concealed_packets",
         },
     ),
     "transports": _Flow("", ("transport",), {}),
 }
 DATA_COLUMNS = {"data_messages_received": "in", "data_messages_sent": "out"}
+QUALITY_CLASSES = ("lost", "poor", "good", "excellent")
+"""By the number that stands for each in the table `quality`."""
 HELD_COLUMNS = ("transports", "tracks", "slots", "addresses", "handshakes_waiting")
 """Columns of the worker table that say how much there is now."""
 DATAGRAM_COLUMNS = {"received": "in", "sent": "out"}
@@ -95,6 +102,17 @@ class PlaneMetrics(Collector):
             "keyframe_requests": counter(
                 "plis_total", "Keyframe requests: to publishers (in), of subscribers (out).", by_kind
             ),
+            "layer_switches": counter(
+                "layer_switches_total",
+                "Changes of the layer that a subscriber gets, starts included.",
+                by_kind,
+            ),
+            "freezes": counter(
+                "freezes_total", "Pictures that stood still, of publishers (in), at subscribers.", by_kind
+            ),
+            "concealed_packets": counter(
+                "concealed_packets_total", "Packets of sound that decoders had to make up.", by_kind
+            ),
         }
         self._data = counter("data_messages_total", "Data messages.", ("direction",))
         self._loss = histogram("loss_ratio", "Share of packets lost, per stream.", LOSS_BUCKETS, *by_kind)
@@ -127,12 +145,12 @@ class PlaneMetrics(Collector):
             return
         labels = ("video" if row["video"] else "audio", flow.direction)
         for column, metric in flow.counters.items():
-            if gained[column]:
+            if gained.get(column):
                 self._counters[metric].labels(*labels).inc(gained[column])
-        if not gained["packets"]:
+        if not gained["expected"]:
             # Silent, or a mirror of a stream that another worker receives: it measures nothing.
             return
-        self._loss.labels(*labels).observe(gained["lost"] / (gained["lost"] + gained["packets"]))
+        self._loss.labels(*labels).observe(min(1.0, gained["lost"] / gained["expected"]))
         if _is_measured(row, "jitter_s"):
             self._jitter.labels(*labels).observe(row["jitter_s"])
 
@@ -152,6 +170,12 @@ class PlaneMetrics(Collector):
             for column, direction in DATAGRAM_COLUMNS.items():
                 family.add_metric((direction,), self._sum("loop", f"{column}_{unit}"))
             yield family
+        connections = GaugeMetricFamily(
+            "airside_connections", "Clients by how good their connection is.", labels=("direction", "quality")
+        )
+        for (direction, quality), count in self._connections().items():
+            connections.add_metric((direction, quality), count)
+        yield connections
         lag = GaugeMetricFamily(
             "airside_worker_lag_seconds",
             "How late a packet worker ran a timer.",
@@ -162,6 +186,14 @@ class PlaneMetrics(Collector):
                 for value in tables.get("loop", {}).get(column, ()):
                     lag.add_metric((str(worker), quantile), value * MICROSECONDS)
         yield lag
+
+    def _connections(self) -> dict[tuple[str, str], int]:
+        counts = {(direction, name): 0 for direction in ("up", "down") for name in QUALITY_CLASSES}
+        for tables in self._newest.values():
+            columns = tables.get("quality", {})
+            for up, number in zip(columns.get("up", ()), columns.get("class", ()), strict=True):
+                counts["up" if up else "down", QUALITY_CLASSES[int(number)]] += 1
+        return counts
 
     def _sum(self, table: str, column: str) -> float:
         return math.fsum(

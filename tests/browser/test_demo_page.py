@@ -54,17 +54,33 @@ async def test_two_pages_see_and_hear_each_other(tmp_path: Path, workers: int, p
         assert "error" not in "\n".join(ada.console + bob.console).lower()
 
 
-async def test_simulcast_layers_come_up_and_the_size_on_screen_chooses_one(tmp_path: Path) -> None:
+async def test_promise_36_nobody_chooses_layers_but_the_size_on_screen(tmp_path: Path) -> None:
     need_chromium()
     async with running_server(tmp_path) as server, chromium() as browser:
         ada = await browser.page(server.page("lounge", "Ada"))
         bob = await browser.page(server.page("lounge", "Bob"))
         await bob.wait_for(probes.CONNECTED)
-        await ada.wait_for(f"(async () => (await {probes.outbound_layers()}).join() === '180,360,720')()", 60)
-        for height in (720, 180, 360):
-            style = f"{{ width: '{height * 16 // 9}px', height: '{height}px' }}"
+        await bob.wait_for(f"{probes.frames('ada')} > 0")
+
+        async def show(height_px: int) -> None:
+            style = f"{{ width: '{height_px * 16 // 9}px', height: '{height_px}px' }}"
             await bob.evaluate(f"Object.assign({probes.remote_video('ada')}.style, {style}).height")
-            await bob.wait_for(f"{probes.picture_height('ada')} === {height}", 30)
+
+        await show(720)
+        await ada.wait_for(f"(async () => (await {probes.outbound_layers()}).join() === '180,360,720')()", 60)
+        for height_px in (720, 180, 360):
+            await show(height_px)
+            await bob.wait_for(f"{probes.picture_height('ada')} === {height_px}", 30)
+        # What nobody takes is not encoded, and comes back when it is wanted.
+        await ada.wait_for(f"{probes.active_layers()} === 'q,h'")
+        await show(180)
+        await ada.wait_for(f"{probes.active_layers()} === 'q'")
+        await bob.evaluate(f"({probes.remote_video('ada')}.style.display = 'none')")
+        await ada.wait_for(f"{probes.active_layers()} === ''")
+        await bob.evaluate(f"({probes.remote_video('ada')}.style.display = '')")
+        await show(720)
+        await ada.wait_for(f"{probes.active_layers()} === 'q,h,f'")
+        await bob.wait_for(f"{probes.picture_height('ada')} === 720", 30)
 
 
 async def test_microphone_is_captured_with_processing_on(tmp_path: Path) -> None:

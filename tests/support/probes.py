@@ -46,6 +46,12 @@ def outbound_layers() -> str:
       .map((s) => s.frameHeight).sort((a, b) => a - b))()"""
 
 
+def active_layers() -> str:
+    """Rids of the camera's layers that the sender may encode, lowest first, as text."""
+    return """(airside.localTracks.find((t) => t.source === 'camera').transceiver.sender
+      .getParameters().encodings.filter((e) => e.active).map((e) => e.rid).join())"""
+
+
 def dominant_frequency(identity: str) -> str:
     """The strongest frequency (Hz) in somebody's microphone over the next half second, 0 for silence."""
     return f"""(async () => {{

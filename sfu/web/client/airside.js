@@ -50,7 +50,8 @@ export const CAMERA_DEFAULTS = {
  * `participantupdated`, `participantleft` {participant}; `trackpublished`, `trackunpublished`,
  * `trackupdated`, `tracksubscribed`, `trackunsubscribed` {track, participant}; `subscriptionfailed`
  * {track, code, message}; `speakers` {participants}; `data` {payload, topic, sender, reliable};
- * `localpublished`, `localunpublished`, `localmuted` {track}; `permissions` {permissions}; `roomupdated`; `statechange` {state};
+ * `localpublished`, `localunpublished`, `localmuted` {track}; `quality` {participants}; `streamstate`
+ * {track, participant}; `wantedlayers` {track}; `permissions` {permissions}; `roomupdated`; `statechange` {state};
  * `closed` {code, message}.
  */
 export class Room extends EventTarget {
@@ -277,7 +278,7 @@ export class Room extends EventTarget {
     this._pc.close();
     for (const participant of [...this.participants.values()]) this._forget(participant);
     this.me = null;
-    for (const local of this.localTracks) local.info = null;
+    for (const local of this.localTracks) local._restart();
     this._negotiation = Promise.resolve();
     await this._join();
   }
@@ -526,6 +527,29 @@ const HANDLERS = {
       participant.speaking = levels.has(participant.identity);
     }
     this._emit('speakers', { participants: speakers.map((s) => s.identity) });
+  },
+  quality({ participants }) {
+    const people = new Map([this.me, ...this.participants.values()].map((p) => [p.identity, p]));
+    for (const { identity, quality, score } of participants) {
+      const participant = people.get(identity);
+      if (participant) Object.assign(participant, { quality, score });
+    }
+    this._emit('quality', { participants: participants.map((p) => p.identity) });
+  },
+  stream_state({ track_id: id, state, height, reason, message, estimate_bps, available_bps, needed_bps }) {
+    const track = this._track(id);
+    if (!track) return;
+    track.stream = {
+      paused: state === 'paused', height, reason, message,
+      estimateBps: estimate_bps, availableBps: available_bps, neededBps: needed_bps,
+    };
+    this._emit('streamstate', { track, participant: track.participant });
+  },
+  wanted_layers({ track_id: id, layers }) {
+    const local = this.localTracks.find((t) => t.id === id);
+    if (!local) return;
+    local._want(layers);
+    this._emit('wantedlayers', { track: local });
   },
   room({ room }) {
     this.info = room;

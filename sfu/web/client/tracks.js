@@ -16,6 +16,17 @@ const STRETCH = 0.15;
  * @property {number} height
  */
 
+/**
+ * @typedef {object} StreamState
+ * @property {boolean} paused the network takes none of it now
+ * @property {number} height of the picture that is sent, or will be from its next keyframe on
+ * @property {string} reason for programs
+ * @property {string} message for people: `360p: the link gives 620 kbit/s, 720p needs 1500`
+ * @property {number|null} estimateBps what may be sent to us in all
+ * @property {number} availableBps what of it this track could have
+ * @property {number} neededBps what the next better quality needs
+ */
+
 /** A track somebody else publishes. */
 export class RemoteTrack extends EventTarget {
   /** @param {Room} room @param {Participant} participant @param {TrackInfo} info */
@@ -30,8 +41,16 @@ export class RemoteTrack extends EventTarget {
     this.mediaStreamTrack = null;
     /** @type {Set<HTMLMediaElement>} */
     this.elements = new Set();
+    /**
+     * What our network allows this video, and why not more; null: no limit is known.
+     * @type {StreamState|null}
+     */
+    this.stream = null;
     this._wantedHeight = -1;
     this._resizer = null;
+    this._watcher = null;
+    /** Elements scrolled out of view. @type {Set<Element>} */
+    this._unseen = new Set();
   }
 
   get id() { return this.info.id; }
@@ -42,7 +61,7 @@ export class RemoteTrack extends EventTarget {
 
   /**
    * Play the track in an element. For video the element's size on screen tells the server how tall
-   * a picture is wanted; an element that is not shown pauses the video.
+   * a picture is wanted; an element that is not shown, or scrolled out of view, pauses the video.
    * @param {HTMLMediaElement} element
    */
   attach(element) {
@@ -51,6 +70,8 @@ export class RemoteTrack extends EventTarget {
     if (this.kind === 'video') {
       this._resizer ??= new ResizeObserver(debounce(() => this._measure(), RESIZE_DEBOUNCE_MS));
       this._resizer.observe(element);
+      this._watcher ??= new IntersectionObserver((entries) => this._see(entries));
+      this._watcher.observe(element);
     }
     return element;
   }
@@ -59,6 +80,8 @@ export class RemoteTrack extends EventTarget {
   detach(element) {
     this.elements.delete(element);
     this._resizer?.unobserve(element);
+    this._watcher?.unobserve(element);
+    this._unseen.delete(element);
     element.srcObject = null;
   }
 
@@ -70,9 +93,18 @@ export class RemoteTrack extends EventTarget {
     if (this.subscribed) this.room._sendWish(this);
   }
 
+  _see(entries) {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) this._unseen.delete(target);
+      else this._unseen.add(target);
+    }
+    this._measure();
+  }
+
   _measure() {
     const ratio = globalThis.devicePixelRatio || 1;
-    const heights = [...this.elements].map((e) => (e.isConnected ? e.clientHeight : 0) * ratio);
+    const shown = (element) => element.isConnected && !this._unseen.has(element);
+    const heights = [...this.elements].map((e) => (shown(e) ? e.clientHeight : 0) * ratio);
     this.setWantedHeight(this._layerFor(Math.max(0, ...heights)));
   }
 
@@ -100,12 +132,14 @@ export class RemoteTrack extends EventTarget {
   _unbind() {
     this.mid = null;
     this.mediaStreamTrack = null;
+    this.stream = null;
     for (const element of this.elements) element.srcObject = null;
   }
 
   _end() {
     this._unbind();
     this._resizer?.disconnect();
+    this._watcher?.disconnect();
     this.elements.clear();
   }
 }
@@ -120,6 +154,12 @@ export class LocalTrack {
     this.muted = Boolean(options.muted);
     /** Known once the server has answered. @type {TrackInfo|null} */
     this.info = null;
+    /**
+     * Layers, lowest first, and whether anybody takes them; null: all of them.
+     * @type {Array<{rid: string, wanted: boolean}>|null}
+     */
+    this.wantedLayers = null;
+    this._applied = Promise.resolve();
     mediaStreamTrack.enabled = !this.muted;
   }
 
@@ -140,6 +180,20 @@ export class LocalTrack {
     await this.transceiver.sender.replaceTrack(mediaStreamTrack);
     this.mediaStreamTrack.stop();
     this.mediaStreamTrack = mediaStreamTrack;
+  }
+
+  /** The session begins anew: what the server knew of this track is gone. */
+  _restart() {
+    this.info = null;
+    this.wantedLayers = null;
+  }
+
+  /** Stop encoding what nobody takes. */
+  _want(layers) {
+    this.wantedLayers = layers;
+    const { sender } = this.transceiver;
+    // One after the other: parameters that were read before another change are refused.
+    this._applied = this._applied.then(() => activate(sender, layers, this.options.encodings)).catch(() => {});
   }
 
   _announcement() {
@@ -166,6 +220,10 @@ export class Participant {
     this.tracks = new Map();
     this.speaking = false;
     this.level = 0;
+    /** Of the connection, in its worse direction. @type {'lost'|'poor'|'good'|'excellent'} */
+    this.quality = 'excellent';
+    /** The same as a mean opinion score, 1 to 4.5. */
+    this.score = 4.5;
     this.update(info);
   }
 
@@ -191,4 +249,21 @@ function debounce(action, waitMs) {
     clearTimeout(timer);
     timer = setTimeout(action, waitMs);
   };
+}
+
+/**
+ * Let a sender encode the wanted layers alone, as far as the application wants them at all.
+ * @param {RTCRtpSender} sender @param {Array<{rid: string, wanted: boolean}>} layers
+ * @param {RTCRtpEncodingParameters[]} [own] the application's choice
+ */
+async function activate(sender, layers, own = []) {
+  const parameters = sender.getParameters();
+  let changed = false;
+  for (const [index, encoding] of parameters.encodings.entries()) {
+    const layer = layers.find((l) => l.rid === (encoding.rid ?? '')) ?? layers[index];
+    const active = (layer?.wanted ?? true) && (own[index]?.active ?? true);
+    changed ||= active !== encoding.active;
+    encoding.active = active;
+  }
+  if (changed) await sender.setParameters(parameters);
 }

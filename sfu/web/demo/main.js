@@ -1,7 +1,7 @@
 import { CAMERA_DEFAULTS, Room } from '/client/airside.js';
 import { Chat } from './chat.js';
 import { Controls } from './controls.js';
-import { name, setMuted, setNumbers, setVideo, Tiles } from './tiles.js';
+import { name, setHeld, setMuted, setNumbers, setQuality, setVideo, Tiles } from './tiles.js';
 
 const STATS_INTERVAL_MS = 1000;
 const TOAST_MS = 5000;
@@ -88,10 +88,14 @@ function wire(room) {
     const tracks = [...participant.tracks.values()];
     const microphone = tracks.find((t) => t.source === 'microphone');
     setMuted(tile, !microphone || microphone.muted);
+    const held = tracks.find((t) => t.source !== 'screen_share' && t.stream?.paused);
+    setHeld(tile, held?.stream.message ?? '');
+    setQuality(tile, participant);
     setVideo(tile, tracks.some((t) => t.source !== 'screen_share' && t.kind === 'video' && t.subscribed && !t.muted));
   };
   const refreshMe = () => {
     const mine = tiles.of(room.me, false, true);
+    setQuality(mine, room.me);
     const camera = room.localTracks.find((t) => t.source === 'camera');
     const video = mine.querySelector('video');
     if (camera && video.srcObject?.getTracks()[0] !== camera.mediaStreamTrack) {
@@ -123,6 +127,16 @@ function wire(room) {
     for (const participant of [room.me, ...room.participants.values()]) {
       tiles.of(participant, false, participant === room.me).classList.toggle('speaking', participant.speaking);
     }
+  });
+  on('quality', () => {
+    for (const participant of [room.me, ...room.participants.values()]) {
+      setQuality(tiles.of(participant, false, participant === room.me), participant);
+    }
+  });
+  on('streamstate', ({ track, participant }) => {
+    const { paused, message } = track.stream;
+    if (track.source === 'screen_share') setHeld(tiles.of(participant, true), paused ? message : '');
+    else refresh(participant);
   });
   document.addEventListener('click', () => document.querySelectorAll('audio').forEach((a) => a.play().catch(() => {})));
   document.addEventListener('chatmessage', () => { if ($('chat').hidden) $('chat-toggle').click(); });
@@ -161,12 +175,14 @@ function hide(track) {
 async function numbers(room) {
   const stats = await room.stats();
   const rows = (tracks) => tracks.map((t) => stats.get(t.id)).filter(Boolean);
+  const reasons = (tracks) => tracks.map((t) => t.stream?.message).filter(Boolean);
   setNumbers(tiles.of(room.me, false, true), rows(room.localTracks.filter((t) => t.source !== 'screen_share')));
   for (const participant of room.participants.values()) {
     const tracks = [...participant.tracks.values()];
     const screen = tracks.find((t) => t.source === 'screen_share' && t.kind === 'video');
-    setNumbers(tiles.of(participant), rows(tracks.filter((t) => t !== screen)));
-    if (screen?.subscribed) setNumbers(tiles.of(participant, true), rows([screen]));
+    const others = tracks.filter((t) => t !== screen);
+    setNumbers(tiles.of(participant), rows(others), reasons(others));
+    if (screen?.subscribed) setNumbers(tiles.of(participant, true), rows([screen]), reasons([screen]));
   }
 }
 

@@ -65,8 +65,9 @@ function build(participant, screen, mine) {
   tile.className = `tile${screen ? ' screen' : ''}${mine && !screen ? ' mirrored' : ''}`;
   tile.dataset.identity = participant.identity;
   tile.innerHTML = `<video autoplay playsinline muted></video><div class="avatar"></div>
+    <div class="held" hidden></div>
     <div class="numbers"></div>
-    <div class="label"><span class="muted-icon" hidden>${ICONS.microphoneOff}</span><span class="who"></span><span class="badge"></span></div>`;
+    <div class="label"><span class="bars" title="connection: excellent">${ICONS.bars}</span><span class="muted-icon" hidden>${ICONS.microphoneOff}</span><span class="who"></span><span class="badge"></span></div>`;
   const avatar = tile.querySelector('.avatar');
   avatar.style.background = COLOURS[hash(participant.identity) % COLOURS.length];
   name(tile, participant, screen, mine);
@@ -84,15 +85,29 @@ export function setVideo(tile, on) { tile.classList.toggle('has-video', on); }
 
 export function setMuted(tile, muted) { tile.querySelector('.muted-icon').hidden = !muted; }
 
-/** @param {HTMLElement} tile @param {Array<{kind: string, width: number, height: number, fps: number, bitrate: number, lossPercent: number, rttMs: number|null}>} rows */
-export function setNumbers(tile, rows) {
+/** How good somebody's connection is. @param {import('/client/airside.js').Participant} participant */
+export function setQuality(tile, participant) {
+  const bars = tile.querySelector('.bars');
+  bars.dataset.quality = participant.quality;
+  bars.title = `connection: ${participant.quality}, score ${participant.score.toFixed(1)} of 4.5`;
+}
+
+/** The network is why there is no picture. @param {string} message or '' */
+export function setHeld(tile, message) {
+  const held = tile.querySelector('.held');
+  held.hidden = message === '';
+  held.textContent = message;
+}
+
+/** @param {HTMLElement} tile @param {Array<{kind: string, width: number, height: number, fps: number, bitrate: number, lossPercent: number, rttMs: number|null}>} rows @param {string[]} reasons why the picture is as it is */
+export function setNumbers(tile, rows, reasons = []) {
   const lines = rows.map((s) => {
     const size = s.kind === 'video' && s.height > 0 ? `${s.width}×${s.height} ${Math.round(s.fps)} fps  ` : '';
     return `${size}${rate(s.bitrate)}  ${s.lossPercent.toFixed(1)} % loss`;
   });
   const rtt = rows.find((s) => s.rttMs !== null)?.rttMs;
   if (rtt !== undefined) lines.push(`${rtt.toFixed(rtt < 10 ? 1 : 0)} ms round trip`);
-  tile.querySelector('.numbers').textContent = lines.join('\n');
+  tile.querySelector('.numbers').textContent = [...lines, ...reasons].join('\n');
 }
 
 function rate(bitsPerSecond) {

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sfu.core.codecs import TrackSource
 from sfu.core.ids import SlotId, TrackId, WorkerId
 from sfu.core.quality import Direction, QualityClass
-from sfu.dataplane.events import AllocationReason, Quality, SlotAllocation, WantedLayers
+from sfu.dataplane.events import AllocationReason, Quality, SlotAllocation, WantedLayers, WorkerStats
 from sfu.participants.sink import QualityChanged, StreamStateChanged, WantedLayersChanged
 from sfu.rooms.quality import INTERVAL_S
-from tests.support.domain import Client, World, grant
+from tests.support.domain import Client, World, grant, run
 
 W = WorkerId(0)
 UP, DOWN = Direction.UP, Direction.DOWN
@@ -125,6 +127,34 @@ class TestStreamState:
         bob.resume(last_seq=10_000)
         assert len(bob.inbox.of(StreamStateChanged)) == 1
         assert heard(bob) == [[("ada", POOR)]]
+
+
+class TestStatistics:
+    def test_both_directions_and_the_reason_of_each_subscription(self) -> None:
+        world, ada, bob = a_call()
+        world.plane.emit(allocation(world, AllocationReason.LINK))
+        (track,), (slot,) = world.plane.tracks, world.plane.carries
+        quality = {
+            "transport": [ada.transport, ada.transport, bob.transport],
+            "up": [1, 0, 0],
+            "class": [1, 3, 2],
+            "score": [2.1, 4.5, 3.3],
+            "rtt_s": [0.24, 0.24, float("nan")],
+        }
+        layers = {"track": [track], "layer": [0], "packets": [50]}
+        world.plane.worker_stats = (
+            WorkerStats(W, {"quality": quality, "layers": layers, "slots": {"slot": [slot], "packets": [9]}}),
+            WorkerStats(WorkerId(1), {"layers": {**layers, "packets": [0]}}),
+        )
+        mine: Any = run(world.service.participant_stats(world.room, ada.identity))
+        assert mine["quality"]["up"] == {"quality": "poor", "worker": 0, "score": 2.1, "rtt_s": 0.24}
+        assert mine["quality"]["down"]["quality"] == "excellent"
+        assert [row["packets"] for row in mine["published"]] == [50], "a mirror measures nothing"
+        others: Any = run(world.service.participant_stats(world.room, bob.identity))
+        assert others["quality"]["up"] is None
+        assert others["quality"]["down"] == {"quality": "good", "worker": 0, "score": 3.3, "rtt_s": None}
+        (row,) = others["subscribed"]
+        assert (row["allocation"]["reason"], row["allocation"]["message"]) == ("link", "why")
 
 
 class TestWantedLayers:

@@ -79,7 +79,10 @@ def layer(
         "nacks_sent": lost,
         "repaired": 0,
         "keyframe_requests": 1,
+        "expected": packets + lost,
         "lost": lost,
+        "freezes": 0,
+        "concealed": lost,
         "jitter_s": jitter_s,
     }
 
@@ -118,6 +121,27 @@ def test_loss_and_jitter_are_observed_of_streams_that_flow(metrics: Metrics, pla
     assert value(metrics, "loss_ratio_count", kind="audio", direction="in") == 2
     assert value(metrics, "loss_ratio_sum", kind="audio", direction="in") == pytest.approx(0.1)
     assert value(metrics, "jitter_seconds_count", kind="audio", direction="in") == 1
+
+
+def test_streams_give_freezes_switches_and_concealment(metrics: Metrics, plane: PlaneMetrics) -> None:
+    slot = {**layer(0, 50, video=1, lost=3), "slot": 7, "nacked": 3, "resent": 3, "switches": 4, "freezes": 2}
+    columns = {name: [value] for name, value in slot.items() if name not in ("track", "layer")}
+    for _ in range(2):
+        plane.update(0, tables(layer(1, 50, lost=3), slots=columns))
+    assert value(metrics, "layer_switches_total", kind="video", direction="out") == 4
+    assert value(metrics, "freezes_total", kind="video", direction="out") == 2
+    assert value(metrics, "concealed_packets_total", kind="audio", direction="in") == 3
+    assert value(metrics, "layer_switches_total", kind="audio", direction="in") is None
+
+
+def test_connections_are_counted_by_quality(metrics: Metrics, plane: PlaneMetrics) -> None:
+    quality = {"transport": [1.0, 1.0, 2.0], "up": [1.0, 0.0, 1.0], "class": [3.0, 1.0, 3.0]}
+    plane.update(0, tables(quality=quality))
+    assert value(metrics, "connections", direction="up", quality="excellent") == 2
+    assert value(metrics, "connections", direction="down", quality="poor") == 1
+    assert value(metrics, "connections", direction="down", quality="lost") == 0
+    plane.update(0, tables())
+    assert value(metrics, "connections", direction="up", quality="excellent") == 0
 
 
 def test_transports_give_round_trip_times_and_data(metrics: Metrics, plane: PlaneMetrics) -> None:
