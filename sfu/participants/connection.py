@@ -63,14 +63,15 @@ class Connection:
         """Places in the description, rejected ones included: they never go away."""
         return len(self.peer.agreed.sections)
 
-    def consider(self, sdp: str, refused: Collection[Mid] = ()) -> Considered:
+    def consider(self, sdp: str, refused: Collection[Mid] = (), plain: Collection[Mid] = ()) -> Considered:
         """Answer an offer. Raises SdpError, NegotiationError.
 
         Args:
             sdp: The client's offer.
             refused: Sections in which it may not send.
+            plain: Sections whose sound must come without redundancy.
         """
-        return self.peer.consider(sdp, refused=refused, slot_rule=self._slot_rule)
+        return self.peer.consider(sdp, refused=refused, plain=plain, slot_rule=self._slot_rule)
 
     def commit(self, considered: Considered) -> list[Command]:
         """Take an answer as agreed; commands that tell the plane, tracks excepted."""

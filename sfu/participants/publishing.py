@@ -10,6 +10,7 @@ from sfu.core.errors import InvalidRequestError, TrackSectionError, TrackUndecla
 from sfu.core.ids import Identity, Mid, ParticipantSid, RoomId, TrackId, TransportId, new_track_sid
 from sfu.dataplane.commands import AddTrack, LayerSpec, ReceiveCodec, TransportSource
 from sfu.participants.requests import TrackRequest
+from sfu.tracks.hints import TrackHints
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.track import Track, TrackInfo
 from sfu.transport.plan import ReceiveSection
@@ -37,6 +38,27 @@ class Publications:
     refused: frozenset[Mid]
     """Sections that still send a track which was ended here. The answer says no to them."""
 
+    def plain(self) -> frozenset[Mid]:
+        """Sections whose sound comes without redundancy: by the publisher's wish, or it is encrypted."""
+        requested = {
+            section.mid for section, request in self.new if _is_plain(request.hints, request.encryption)
+        }
+        kept = {
+            section.mid
+            for section, item in self.kept
+            if _is_plain(item.track.info.hints, item.track.info.encryption)
+        }
+        return frozenset(requested | kept)
+
+    def agreed(self, sections: Iterable[ReceiveSection]) -> Publications:
+        """The same with the sections as they were agreed in the end."""
+        by_mid = {section.mid: section for section in sections}
+        return replace(
+            self,
+            new=tuple((by_mid.get(section.mid, section), request) for section, request in self.new),
+            kept=tuple((by_mid.get(section.mid, section), item) for section, item in self.kept),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Declarations:
@@ -52,6 +74,10 @@ class Declarations:
             if cid not in taken and cid not in named and request_kind(request) in (None, section.kind):
                 return cid
         return None
+
+
+def _is_plain(hints: TrackHints, encryption: Encryption) -> bool:
+    return not hints.red or encryption is not Encryption.NONE
 
 
 def request_kind(request: TrackRequest) -> MediaKind | None:

@@ -89,9 +89,11 @@ def prepare(
         permissions.require_publish(request.source)
     if len(found.new) + len(found.kept) > limits.tracks_per_participant:
         raise LimitExceededError("the number of tracks published at once", limits.tracks_per_participant)
-    if found.refused:
-        # Which sections to refuse is known only from a first answer: a track's name may be in the offer.
-        considered = connection.consider(sdp, found.refused)
+    plain = found.plain()
+    if found.refused or plain:
+        # Which sections those are is known only from a first answer: a track's name may be in the offer.
+        considered = connection.consider(sdp, found.refused, plain)
+        found = found.agreed(considered.negotiation.plan.receive)
     return PreparedOffer(connection, considered, found)
 
 

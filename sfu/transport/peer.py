@@ -81,6 +81,7 @@ class Peer:
         text: str | bytes,
         *,
         refused: Collection[Mid] = (),
+        plain: Collection[Mid] = (),
         slot_rule: SlotRule = SlotRule.ANY,
         msid: MsidOf = slot_msid,
     ) -> Considered:
@@ -103,6 +104,7 @@ class Peer:
             self.policy,
             self._new_slot,
             refused=refused,
+            plain=plain,
             slot_rule=slot_rule,
             msid=msid,
         )
@@ -118,6 +120,7 @@ class Peer:
         text: str | bytes,
         *,
         refused: Collection[Mid] = (),
+        plain: Collection[Mid] = (),
         slot_rule: SlotRule = SlotRule.ANY,
         msid: MsidOf = slot_msid,
     ) -> Negotiation:
@@ -126,7 +129,7 @@ class Peer:
         Raises:
             SdpError, NegotiationError: Nothing has changed.
         """
-        considered = self.consider(text, refused=refused, slot_rule=slot_rule, msid=msid)
+        considered = self.consider(text, refused=refused, plain=plain, slot_rule=slot_rule, msid=msid)
         self.settle(considered)
         return considered.negotiation
 

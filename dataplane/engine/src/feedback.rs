@@ -80,8 +80,9 @@ impl Engine {
 
     /// A subscriber's reception of one slot.
     fn on_report(&mut self, key: usize, block: &ReportBlock, now: Instant) {
-        let Some((_, slot)) = self.slot_of(key, block.ssrc) else { return };
+        let Some((slot_key, slot)) = self.slot_of(key, block.ssrc) else { return };
         slot.acknowledged = true;
+        slot.on_loss(block.fraction_lost);
         slot.stats.fraction_lost = block.fraction_lost;
         slot.stats.jitter = block.jitter;
         slot.meter.on_report(block, slot.clock_rate());
@@ -89,6 +90,7 @@ impl Engine {
         if let Some(rtt) = rtt {
             self.transports[key].rtt.on_sample(rtt);
         }
+        self.follow_form(slot_key);
     }
 
     /// Packets a subscriber misses: sent again from the cache while its budget lasts.

@@ -12,7 +12,7 @@ use crate::event::{CloseReason, Event};
 use crate::events::EventQueue;
 use crate::layer::Layer;
 use crate::layers::Cause;
-use crate::packet::SourcePacket;
+use crate::packet::{Form, SourcePacket};
 use crate::ring::RingMessage;
 use crate::slot::Slot;
 use crate::timers::TimerKey;
@@ -50,6 +50,9 @@ impl Engine {
         for at in 0..self.tracks[key].readers.len() {
             let reader = self.tracks[key].readers[at];
             for (_, packet) in run {
+                if packet.form != Form::Published {
+                    continue;
+                }
                 match reader {
                     Target::Ring(worker) => {
                         self.out.ring(worker, RingMessage::Packet(Arc::clone(packet)));
@@ -120,7 +123,7 @@ impl Engine {
         let Some(transport) = self.transports.get_mut(slot.transport) else { return (0, 0) };
         let arena = &mut self.out.arena;
         for (_, packet) in run {
-            if layers >> packet.layer & 1 == 0 {
+            if layers >> packet.layer & 1 == 0 || !slot.takes(packet) {
                 continue;
             }
             let before = (slot.stats.switches, slot.current().map(|layer| layer.spatial));
@@ -145,7 +148,11 @@ impl Engine {
                 if let Some(layer) = layer {
                     let following = packet.ext_seq + 1..=layer.newest().unwrap_or(0);
                     let cached = following.filter_map(|number| layer.cache.get(number));
-                    cached.for_each(|packet| send(slot, packet));
+                    for packet in cached {
+                        if slot.takes(packet) {
+                            send(slot, packet);
+                        }
+                    }
                 }
                 if let Some(at) = slot.report_at {
                     transport.report_by(at);

@@ -19,7 +19,7 @@ use crate::event::Event;
 use crate::layers::liveness::Life;
 use crate::nack::Action;
 use crate::net::Tuple;
-use crate::packet::{PassThrough, SourcePacket};
+use crate::packet::{Form, PassThrough, SourcePacket};
 use crate::rtp::{AudioLevel, ExtensionKind, ExtensionSpans, RtpView};
 use crate::timers::TimerKey;
 use crate::track::Placed;
@@ -222,6 +222,7 @@ impl Engine {
                 orientation: spans.video_orientation(data),
                 capture_time,
             },
+            form: Form::Published,
             described,
             payload: Vec::new(),
         };
@@ -265,11 +266,11 @@ impl Engine {
         if track.kind == MediaKind::Audio {
             self.hear(key, &packet, now);
         }
-        self.turn.push((key, packet));
+        let routed = self.route(key, packet);
         if changed {
             self.arm_track(key);
             self.retarget_slots(key, now);
         }
-        if padding { Err(DropReason::PaddingOnly) } else { Ok(()) }
+        if padding { Err(DropReason::PaddingOnly) } else { routed }
     }
 }

@@ -44,6 +44,7 @@ mod publish;
 pub mod quality;
 pub mod receive_estimate;
 pub mod reception;
+mod redundancy;
 mod reports;
 pub mod responder;
 pub mod ring;

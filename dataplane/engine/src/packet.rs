@@ -34,6 +34,26 @@ impl PassThrough {
     }
 }
 
+/// Index of a codec that the track does not have: RED made here of its Opus.
+pub const WRAPPED: u8 = u8::MAX;
+
+/// What was done to a packet's payload since it was published; each receiver gets one form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Form {
+    /// Nothing.
+    #[default]
+    Published,
+    /// Opus was taken out of RED.
+    Unwrapped,
+    /// Opus, in RED where something was there to repeat.
+    Wrapped {
+        /// Packets repeated at most.
+        distance: u8,
+        /// Payload type of Opus inside.
+        opus: u8,
+    },
+}
+
 /// A dependency descriptor, resolved once for all subscribers.
 #[derive(Clone, Debug)]
 pub struct Described {
@@ -68,10 +88,20 @@ pub struct SourcePacket {
     pub frame: FrameInfo,
     /// Extensions to be forwarded.
     pub extensions: PassThrough,
+    /// Whether it is the published one.
+    pub form: Form,
     /// The dependency descriptor, where layers are told by it.
     pub described: Option<Box<Described>>,
     /// Payload without RTP padding.
     pub payload: Vec<u8>,
+}
+
+impl SourcePacket {
+    /// All its fields, to make another one of it.
+    pub(crate) fn without_payload(&self) -> Self {
+        let described = self.described.clone();
+        Self { described, payload: Vec::new(), ..*self }
+    }
 }
 
 /// Packets nobody holds any more, with their memory.

@@ -10,7 +10,7 @@ use crate::error::DropReason;
 use crate::event::Event;
 use crate::ids::{TrackId, WorkerId};
 use crate::load::{GeneratedPacket, Generator, Meter, MeterId, MeterStats};
-use crate::packet::{PassThrough, SourcePacket};
+use crate::packet::{Form, PassThrough, SourcePacket};
 use crate::ring::RingMessage;
 use crate::rtp::{AudioLevel, ShortName};
 use crate::timers::TimerKey;
@@ -235,6 +235,7 @@ impl Engine {
             arrival: now,
             frame,
             extensions: PassThrough { audio_level: level, ..PassThrough::default() },
+            form: Form::Published,
             described,
             payload: Vec::new(),
         };

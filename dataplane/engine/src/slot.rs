@@ -3,6 +3,7 @@
 //! Sequence numbers, timestamps and picture ids go on over every change of source, so that binding
 //! another track is no more to the receiver than a layer switch.
 
+mod audio;
 mod rewrite;
 mod target;
 
@@ -17,6 +18,7 @@ use crate::ids::SlotId;
 use crate::keyframe::FirFilter;
 use crate::layer::{Layer, MAX_SPATIAL, MAX_TEMPORAL};
 use crate::layers::{Selector, Shape};
+use crate::packet::Form;
 use crate::quality::SlotMeter;
 use crate::responder::Responder;
 use crate::rtp::ShortName;
@@ -55,6 +57,8 @@ pub(crate) struct Bound {
     payload_types: Vec<Option<PayloadTypes>>,
     /// Only this layer, whatever the wish (a client's section that publishes one layer).
     fixed_layer: Option<u8>,
+    /// Index of RED in the track's codecs.
+    red: Option<u8>,
 }
 
 /// What has been sent.
@@ -104,6 +108,10 @@ pub(crate) struct Slot {
     last_source: Option<u32>,
     /// Last report of the source forwarded last, once its track is unbound.
     last_clock: Option<SourceClock>,
+    /// Audio goes out in this form.
+    form: Form,
+    /// Part of the packets that the receiver loses, 0 to 1.
+    loss: f32,
     /// Video orientation sent last, to be repeated where a switch has none.
     orientation: Option<u8>,
     next_rtx: u64,
@@ -149,6 +157,8 @@ impl Slot {
             descriptors: Rewriter::default(),
             last_source: None,
             last_clock: None,
+            form: Form::Published,
+            loss: 0.0,
             orientation: None,
             next_rtx: 1 + (random >> 32) % FIRST_RTX_RANGE,
             sender: Sender::new(clock_rate),

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::event::Event;
 use crate::forward::retarget;
 use crate::ids::{SlotId, TrackId};
+use crate::packet::Form;
 use crate::slot::Slot;
 use crate::track::Fanout;
 
@@ -63,7 +64,9 @@ impl Engine {
             return self.out.events.failed(COMMAND, id.0, "no common codec");
         }
         if bound != Some(track_key) {
-            self.tracks[track_key].fanout.push(Fanout { slot: key, layers: 0 });
+            let entry = Fanout { slot: key, layers: 0, form: Form::Published };
+            self.tracks[track_key].fanout.push(entry);
+            self.follow_form(key);
         }
         self.wishes_changed(track_key);
         self.retarget_slot(key, now);

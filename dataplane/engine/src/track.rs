@@ -15,8 +15,9 @@ use crate::layers::Shape;
 use crate::layers::liveness::{Life, StreamKind};
 use crate::load::Generator;
 use crate::nack::NackGenerator;
-use crate::packet::SourcePacket;
+use crate::packet::{Form, SourcePacket};
 use crate::quality::TrackMeter;
+use crate::redundancy::Redundancy;
 use crate::rtp::ShortName;
 use crate::timers::{Wake, earliest};
 use crate::wanted::Wanted;
@@ -44,6 +45,8 @@ pub(crate) struct Fanout {
     pub(crate) slot: usize,
     /// Bit per layer; others are passed over without a look at the slot.
     pub(crate) layers: u8,
+    /// Audio goes to it in this form.
+    pub(crate) form: Form,
 }
 
 /// A published track on one worker.
@@ -67,6 +70,8 @@ pub(crate) struct Track {
     pub(crate) wake: Wake,
     /// What its layers cost and which are there; only of video.
     measure: Option<Measure>,
+    /// Of Opus that may be looked into.
+    pub(crate) redundancy: Option<Redundancy>,
 }
 
 impl Track {
@@ -74,6 +79,7 @@ impl Track {
         let count = spec.layers.len();
         let codec = spec.codecs.first();
         let clock_rate = codec.map_or_else(|| Codec::Vp8.clock_rate(), |codec| codec.clock_rate);
+        let redundancy = Redundancy::new(&spec.codecs, spec.encrypted);
         let streams = spec.layers.iter().enumerate();
         let measure = (spec.kind == MediaKind::Video).then(|| Measure::new(count, spec.screen));
         Self {
@@ -101,6 +107,7 @@ impl Track {
             meter: TrackMeter::new(spec.kind),
             wake: Wake::default(),
             measure,
+            redundancy,
         }
     }
 

@@ -12,7 +12,7 @@ from sfu.transport.sdp.agreed import APPLICATION, Agreed, AgreedSection, LocalDe
 from sfu.transport.sdp.codecs import REMB, TRANSPORT_CC, CodecPolicy, SelectedCodec, select_codecs
 from sfu.transport.sdp.compose import data_section, media_section, rejected_section, transport_lines
 from sfu.transport.sdp.extensions import TRANSPORT_CC as TRANSPORT_CC_URI
-from sfu.transport.sdp.extensions import select_extensions
+from sfu.transport.sdp.extensions import select_extensions, takes_descriptor
 from sfu.transport.sdp.model import Attribute, Direction, MediaDescription
 from sfu.transport.sdp.section import ExtMap, Section
 from sfu.transport.sdp.simulcast import accepted_rids, read_layers
@@ -29,6 +29,7 @@ class AnswerInput:
     policy: CodecPolicy
     new_slot: Callable[[], SlotIds]
     refused: Collection[Mid]
+    plain: Collection[Mid]
     slot_rule: SlotRule
     msid: MsidOf
 
@@ -61,9 +62,17 @@ class SectionAnswerer:
             NegotiationError: No common codec, or an extension id means two things.
         """
         given, kind, mid = self.given, MediaKind(section.kind), Mid(section.mid)
-        extensions = select_extensions(section, kind, self.offered_ids, allow_mixed=self.allow_mixed)
+        redundant = (mid not in given.plain) if section.direction.sends else None
+        selected = select_codecs(section, kind, given.policy, redundant=redundant)
+        extensions = select_extensions(
+            section,
+            kind,
+            self.offered_ids,
+            allow_mixed=self.allow_mixed,
+            described=takes_descriptor(section, [item.codec.codec for item in selected]),
+        )
         self.extensions.update((item.id, item.uri) for item in extensions)
-        codecs = _settle_feedback(select_codecs(section, kind, given.policy), extensions)
+        codecs = _settle_feedback(selected, extensions)
         receives = section.direction.sends and mid not in given.refused
         before = given.agreed.section(mid)
         sent = section.direction.sends or (before is not None and before.sent)

@@ -12,6 +12,7 @@ from sfu.transport.sdp.section import ExtMap
 # Codec, payload type, its RTX, format parameters. Never 64..95 (RFC 5761 section 4).
 _PAYLOADS: tuple[tuple[Codec, int, int | None, str], ...] = (
     (Codec.OPUS, 111, None, "minptime=10;useinbandfec=1"),
+    (Codec.RED, 63, None, "111/111"),
     (Codec.VP8, 96, 97, ""),
     (Codec.H264, 108, 109, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"),
     (Codec.H264, 104, 105, "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f"),
@@ -21,7 +22,7 @@ _PAYLOADS: tuple[tuple[Codec, int, int | None, str], ...] = (
     (Codec.AV1, 45, 46, "level-idx=5;profile=0;tier=0"),
     (Codec.H265, 116, 117, "level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"),
 )
-_ENCODINGS = {Codec.OPUS: "opus"}
+_ENCODINGS = {Codec.OPUS: "opus", Codec.RED: "red"}
 
 _EXTENSION_IDS = {
     uris.AUDIO_LEVEL: 1,
@@ -32,6 +33,7 @@ _EXTENSION_IDS = {
     uris.ABS_CAPTURE_TIME: 6,
     uris.RID: 10,
     uris.REPAIRED_RID: 11,
+    uris.DEPENDENCY_DESCRIPTOR: 12,
     uris.VIDEO_ORIENTATION: 13,
     uris.TRANSMISSION_OFFSET: 14,
 }

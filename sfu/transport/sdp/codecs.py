@@ -24,7 +24,8 @@ FEEDBACK: dict[MediaKind, tuple[str, ...]] = {
 }
 
 _CODECS = {codec.value: codec for codec in Codec}
-_SHAPES: dict[Codec, tuple[int, int]] = {Codec.OPUS: (48000, 2)}  # clock rate, channels; RFC 7587 section 7
+# Clock rate, channels; RFC 7587 section 7.
+_SHAPES: dict[Codec, tuple[int, int]] = {Codec.OPUS: (48000, 2), Codec.RED: (48000, 2)}
 _VIDEO_SHAPE = (90000, 1)
 
 # Parameters that describe the format, which an answer repeats. Others say what one side prefers to receive.
@@ -41,7 +42,8 @@ _OPUS_WANTED = "minptime=10;useinbandfec=1"  # what we ask a sender for: FEC cov
 class CodecPolicy:
     """What may be agreed to. Order matters in our own offers; an answer follows the peer's order."""
 
-    audio: tuple[Codec, ...] = (Codec.OPUS,)
+    audio: tuple[Codec, ...] = (Codec.OPUS, Codec.RED)
+    """RED (RFC 2198) only beside the Opus that is inside."""
     video: tuple[Codec, ...] = (Codec.VP8, Codec.H264, Codec.VP9, Codec.AV1, Codec.H265)
     preferred: Mapping[Mid, Codec] = field(default_factory=dict)
     """Listed first in the answer of that section, where it is offered."""
@@ -61,10 +63,13 @@ class SelectedCodec:
     feedback: tuple[str, ...]
 
 
-def select_codecs(section: Section, kind: MediaKind, policy: CodecPolicy) -> tuple[SelectedCodec, ...]:
+def select_codecs(
+    section: Section, kind: MediaKind, policy: CodecPolicy, *, redundant: bool | None = None
+) -> tuple[SelectedCodec, ...]:
     """Payload types of the section that are agreed to, in the peer's order; a preferred codec first.
 
-    H.264 is told apart by packetization mode and profile (RFC 6184 section 8.2.2), VP9 and AV1 by profile;
+    RED stands first if `redundant`, so that a sender uses it; it is not agreed to if that is False. H.264 is
+    told apart by packetization mode and profile (RFC 6184 section 8.2.2), VP9 and AV1 by profile;
     several payload types of one codec are kept.
 
     Raises:
@@ -76,6 +81,8 @@ def select_codecs(section: Section, kind: MediaKind, policy: CodecPolicy) -> tup
     for payload in section.payloads:
         codec = _codec_of(payload, kind)
         if codec is None or codec not in enabled or payload.payload_type in RTCP_CONFLICT:
+            continue
+        if codec is Codec.RED and (redundant is False or not _surrounds_opus(payload, section)):
             continue
         number, fmtp = _format(codec, payload.fmtp)
         if number is None:
@@ -92,16 +99,16 @@ def select_codecs(section: Section, kind: MediaKind, policy: CodecPolicy) -> tup
             format=number,
         )
         selected.append(SelectedCodec(agreed, payload.encoding, feedback))
-    if not selected:
+    if all(item.codec.codec is Codec.RED for item in selected):
         raise NoCommonCodecError(
-            section.mid, offered_names(section, kind), tuple(format_name(codec, {}) for codec in enabled)
+            section.mid,
+            offered_names(section, kind),
+            tuple(format_name(codec, {}) for codec in enabled if codec is not Codec.RED),
         )
     wanted = policy.preferred.get(Mid(section.mid))
-    return (
-        tuple(sorted(selected, key=lambda item: item.codec.codec is not wanted))
-        if wanted
-        else tuple(selected)
-    )
+    if wanted is None and redundant:
+        wanted = Codec.RED
+    return tuple(sorted(selected, key=lambda item: item.codec.codec is not wanted))
 
 
 def offered_names(section: Section, kind: MediaKind) -> tuple[str, ...]:
@@ -109,6 +116,8 @@ def offered_names(section: Section, kind: MediaKind) -> tuple[str, ...]:
     names: dict[str, None] = {}
     for payload in section.payloads:
         codec = _codec_of(payload, kind)
+        if codec is Codec.RED:
+            continue
         if codec is not None:
             names[format_name(codec, payload.parameters)] = None
         elif payload.encoding.lower() not in ("rtx", "red", "ulpfec", "flexfec-03", "telephone-event", "cn"):
@@ -121,9 +130,16 @@ def _codec_of(payload: Payload, kind: MediaKind) -> Codec | None:
     if codec is None:
         return None
     shape = _SHAPES.get(codec, _VIDEO_SHAPE)
-    if codec is Codec.RED or codec.kind is not kind or (payload.clock_rate, payload.channels) != shape:
+    if codec.kind is not kind or (payload.clock_rate, payload.channels) != shape:
         return None
     return codec
+
+
+def _surrounds_opus(payload: Payload, section: Section) -> bool:
+    """Everything in this RED is one Opus of the section (RFC 2198 section 5)."""
+    inside = set(payload.fmtp.split("/"))
+    opus = (item.payload_type for item in section.payloads if _codec_of(item, MediaKind.AUDIO) is Codec.OPUS)
+    return len(inside) == 1 and any(str(number) in inside for number in opus)
 
 
 def _retransmission(section: Section) -> dict[int, int]:
@@ -149,6 +165,8 @@ def _answer_fmtp(codec: Codec, parameters: Mapping[str, str]) -> str:
     if codec is Codec.OPUS:
         # A sender that has stereo to give may give it; others would only spend bits.
         return _OPUS_WANTED + (";stereo=1" if parameters.get("sprop-stereo") == "1" else "")
+    if codec is Codec.RED:
+        return "/".join(parameters)
     return ";".join(
         f"{name}={parameters[name]}" for name in _FORMAT_PARAMETERS.get(codec, ()) if name in parameters
     )

@@ -67,6 +67,7 @@ def answer(
     new_slot: Callable[[], SlotIds],
     *,
     refused: Collection[Mid] = (),
+    plain: Collection[Mid] = (),
     slot_rule: SlotRule = SlotRule.ANY,
     msid: MsidOf = slot_msid,
 ) -> Negotiation:
@@ -79,6 +80,7 @@ def answer(
         policy: Codecs.
         new_slot: Called once for each section in which the peer receives for the first time.
         refused: Sections in which the peer may not send.
+        plain: Sections whose sound must come without redundancy.
         slot_rule: In which sections the peer may ever get something.
         msid: Stream and track id for a section we send in.
 
@@ -99,7 +101,7 @@ def answer(
     allow_mixed = all(section.allow_mixed for section in usable if section.kind in MEDIA_KINDS)
 
     answerer = SectionAnswerer(
-        AnswerInput(agreed, local, policy, new_slot, refused, slot_rule, msid),
+        AnswerInput(agreed, local, policy, new_slot, refused, plain, slot_rule, msid),
         setup=DtlsRole.PASSIVE,
         allow_mixed=allow_mixed,
         # What an id means stays for the session (RFC 8285 section 6).

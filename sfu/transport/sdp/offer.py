@@ -183,7 +183,7 @@ def _agree(
 ) -> AgreedSection:
     kind = MediaKind(wanted.kind)
     ids = {item.id: item.uri for item in offered_extensions(kind)}
-    taken = select_extensions(section, kind, ids, allow_mixed=allow_mixed)
+    taken = select_extensions(section, kind, ids, allow_mixed=allow_mixed, described=True)
     extensions.update((item.id, item.uri) for item in taken)
     receives = wanted.receives and section.direction.sends
     return AgreedSection(

@@ -16,8 +16,10 @@ from sfu.transport.errors import NegotiationError, NoCommonCodecError, SdpError
 from sfu.transport.plan import DtlsRole, LayerSpec
 from sfu.transport.sdp.agreed import Agreed, SlotRule
 from sfu.transport.sdp.codecs import RTCP_CONFLICT, CodecPolicy
+from sfu.transport.sdp.extensions import DEPENDENCY_DESCRIPTOR
 from sfu.transport.sdp.grammar import MAX_SECTIONS, parse, write
 from sfu.transport.sdp.model import MediaDescription
+from sfu.transport.sdp.negotiate import answer
 from sfu.transport.sdp.section import read_sections
 from tests.unit.transport.support import (
     CAPTURED,
@@ -95,8 +97,9 @@ class TestRealOffers:
         assert all(codec.rtx_payload_type is not None and codec.nack for codec in camera.codecs)
         assert len({codec.format for codec in camera.codecs if codec.codec is Codec.H264}) > 2
         assert result.plan.allow_mixed
-        assert not any("dependency" in uri or "layers-allocation" in uri for _, uri in result.plan.extensions)
-        assert not any(p.encoding == "red" for s in read_sections(result.answer) for p in s.payloads)
+        # VP8 comes first, which would lose its picture ids to the dependency descriptor.
+        assert not any("dependency" in line for line in attributes(section, "extmap"))
+        assert not any("layers-allocation" in uri for _, uri in result.plan.extensions)
 
     def test_firefox_direction_suffix_and_bundle_only(self) -> None:
         result = negotiate(captured("firefox_publish_simulcast"))
@@ -334,6 +337,51 @@ class TestSections:
 
 
 class TestCodecs:
+    def test_sound_is_sent_with_redundancy(self) -> None:
+        result = negotiate(captured("chromium_publish_simulcast"))
+        microphone = result.plan.receive[0]
+        assert [codec.codec for codec in microphone.codecs] == [Codec.RED, Codec.OPUS]
+        red = next(p for p in read_sections(result.answer)[0].payloads if p.encoding == "red")
+        assert (red.payload_type, red.fmtp, red.channels) == (63, "111/111", 2)
+
+    def test_sound_without_redundancy_where_that_is_wanted(self) -> None:
+        text = captured("chromium_publish_simulcast")
+        result = answer(Agreed(), parse(text), LOCAL, CodecPolicy(), Slots(), plain={Mid("0")})
+        assert [codec.codec for codec in result.plan.receive[0].codecs] == [Codec.OPUS]
+
+    @pytest.mark.parametrize("inside", ["110/111", "0/5", "", "111/111=2"])
+    def test_redundancy_around_anything_but_opus_is_not_taken(self, inside: str) -> None:
+        text = captured("chromium_publish_simulcast").replace("a=fmtp:63 111/111", f"a=fmtp:63 {inside}")
+        assert [codec.codec for codec in negotiate(text).plan.receive[0].codecs] == [Codec.OPUS]
+
+    def test_receivers_say_their_own_order(self) -> None:
+        text = captured("chromium_publish_simulcast").replace("a=sendonly", "a=recvonly")
+        codecs = negotiate(text).plan.send[0].codecs
+        assert [codec.codec for codec in codecs] == [Codec.OPUS, Codec.RED]
+
+    @pytest.mark.parametrize(
+        ("formats", "direction", "lines", "taken"),
+        [
+            ("45 96", "sendonly", ("a=extmap-allow-mixed",), True),
+            ("96 45", "sendonly", ("a=extmap-allow-mixed",), False),
+            ("96 45", "recvonly", ("a=extmap-allow-mixed",), True),
+            ("45 96", "sendonly", (), False),
+        ],
+    )
+    def test_dependency_descriptor_where_it_tells_layers(
+        self, formats: str, direction: str, lines: tuple[str, ...], taken: bool
+    ) -> None:
+        section = video(
+            "0",
+            "a=rtpmap:45 AV1/90000",
+            f"a=extmap:12 {DEPENDENCY_DESCRIPTOR}",
+            *lines,
+            direction=direction,
+            formats=formats,
+        )
+        result = negotiate(session(section))
+        assert ((12, DEPENDENCY_DESCRIPTOR) in result.plan.extensions) is taken
+
     def test_no_common_codec_names_both_sides(self) -> None:
         text = session(audio()).replace("111 opus/48000/2", "111 speex/16000")
         with pytest.raises(NoCommonCodecError) as caught:

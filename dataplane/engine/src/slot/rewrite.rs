@@ -72,9 +72,7 @@ impl Slot {
             self.selector.on_padding(packet.layer, packet.ext_seq);
             return Err(DropReason::PaddingOnly);
         }
-        let bound = self.bound.as_ref().ok_or(DropReason::NoSubscriber)?;
-        let types = bound.payload_types.get(usize::from(packet.codec)).copied().flatten();
-        let types = types.ok_or(DropReason::RtpUnknownPayloadType)?;
+        let types = self.types_of(packet).ok_or(DropReason::RtpUnknownPayloadType)?;
         if self.codec != Some(packet.codec) {
             self.follow_codec(packet.codec, track, now);
         }

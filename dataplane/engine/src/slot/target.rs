@@ -8,6 +8,7 @@ use crate::codec::Codec;
 use crate::command::{MediaKind, Wish};
 use crate::layer::Layer;
 use crate::layers::{Cause, Selector};
+use crate::packet::WRAPPED;
 use crate::timestamps::Situation;
 use crate::track::Track;
 
@@ -30,7 +31,9 @@ impl Slot {
         self.generation += 1;
         self.codec = None;
         self.live = all_if_none(track.live_streams());
-        self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer });
+        let red = track.codecs.iter().position(|codec| codec.codec == Codec::Red);
+        let red = red.map(|red| red as u8);
+        self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer, red });
         true
     }
 
@@ -87,7 +90,10 @@ impl Slot {
 
     /// The publisher sends this codec now: another one needs another way to tell layers.
     pub(super) fn follow_codec(&mut self, index: u8, track: &Track, now: Instant) {
-        let codec = |index: u8| track.codecs.get(usize::from(index)).map(|codec| codec.codec);
+        let codec = |index: u8| match index {
+            WRAPPED => Some(Codec::Red),
+            _ => track.codecs.get(usize::from(index)).map(|codec| codec.codec),
+        };
         let before = self.codec.replace(index).and_then(codec);
         let Some(codec) = codec(index) else { return };
         let sound = |codec: Codec| !codec.is_video();

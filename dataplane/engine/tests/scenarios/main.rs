@@ -13,6 +13,7 @@ mod loss;
 mod packet_path;
 mod paths;
 mod quality;
+mod red;
 mod sim;
 mod slots;
 mod taps;

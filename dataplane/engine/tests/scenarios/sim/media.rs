@@ -23,6 +23,7 @@ pub struct Published {
     pub kind: MediaKind,
     pub slots: Vec<SlotId>,
     pub mirrored: Vec<usize>,
+    pub payloads: Vec<Payload>,
 }
 
 /// One track at one subscriber.
@@ -50,28 +51,41 @@ const RIDS: [&str; 3] = ["q", "h", "f"];
 const HEIGHTS_PX: [u16; 3] = [180, 360, 720];
 const BITRATES_BPS: [u32; 3] = [150_000, 500_000, 1_500_000];
 
-fn codec_of(kind: MediaKind) -> (Codec, u8, Option<u8>) {
+/// Codec, payload type, and that of its RTX.
+pub type Payload = (Codec, u8, Option<u8>);
+
+pub const OPUS: Payload = (Codec::Opus, 111, None);
+pub const RED: Payload = (Codec::Red, 63, None);
+pub const VP8: Payload = (Codec::Vp8, 96, Some(97));
+
+fn usual(kind: MediaKind) -> &'static [Payload] {
     match kind {
-        MediaKind::Audio => (Codec::Opus, 111, None),
-        MediaKind::Video => (Codec::Vp8, 96, Some(97)),
+        MediaKind::Audio => &[OPUS],
+        MediaKind::Video => &[VP8],
     }
 }
 
-fn receive_codec(kind: MediaKind) -> ReceiveCodec {
-    let (codec, payload_type, rtx_payload_type) = codec_of(kind);
-    ReceiveCodec {
+fn receive_codecs(payloads: &[Payload]) -> Vec<ReceiveCodec> {
+    let codec = |&(codec, payload_type, rtx_payload_type): &Payload| ReceiveCodec {
         payload_type,
         codec,
         clock_rate: codec.clock_rate(),
         rtx_payload_type,
         nack: true,
         format: 1,
-    }
+    };
+    payloads.iter().map(codec).collect()
 }
 
-fn send_codec(kind: MediaKind) -> SendCodec {
-    let (codec, payload_type, rtx_payload_type) = codec_of(kind);
-    SendCodec { payload_type, codec, clock_rate: codec.clock_rate(), rtx_payload_type, format: 1 }
+fn send_codecs(payloads: &[Payload]) -> Vec<SendCodec> {
+    let codec = |&(codec, payload_type, rtx_payload_type): &Payload| SendCodec {
+        payload_type,
+        codec,
+        clock_rate: codec.clock_rate(),
+        rtx_payload_type,
+        format: 1,
+    };
+    payloads.iter().map(codec).collect()
 }
 
 pub fn wish(max_height_px: u16) -> Wish {
@@ -111,6 +125,18 @@ impl Sim {
         source: Source,
         layers: usize,
     ) -> Published {
+        self.publish_as(publisher, kind, source, layers, usual(kind))
+    }
+
+    /// The same with these codecs; the first is what is sent.
+    pub fn publish_as(
+        &mut self,
+        publisher: Peer,
+        kind: MediaKind,
+        source: Source,
+        layers: usize,
+        payloads: &[Payload],
+    ) -> Published {
         let (track, local) = (TrackId(self.new_id()), TrackId(self.new_id()));
         let mid = format!("m{}", track.0);
         let simulcast = layers > 1;
@@ -127,7 +153,7 @@ impl Sim {
                 room: ROOM,
                 source,
                 kind,
-                codecs: vec![receive_codec(kind)],
+                codecs: receive_codecs(payloads),
                 layers: specs.clone(),
                 screen: false,
                 encrypted: false,
@@ -154,25 +180,52 @@ impl Sim {
                     kind,
                     ssrc,
                     rtx_ssrc,
-                    codecs: vec![send_codec(kind)],
+                    codecs: send_codecs(payloads),
                 }),
             );
             let all = wish(u16::MAX);
             self.command(publisher.node, Command::Subscribe { slot, track: local, wish: all });
             slots.push(slot);
         }
-        Published { publisher, track, local, kind, slots, mirrored: Vec::new() }
+        Published {
+            publisher,
+            track,
+            local,
+            kind,
+            slots,
+            mirrored: Vec::new(),
+            payloads: payloads.to_vec(),
+        }
     }
 
     /// Both ends of a subscription, with a ring to the subscriber's worker if need be.
     pub fn subscribe(&mut self, published: &mut Published, subscriber: Peer) -> Subscribed {
-        let slot = self.add_slot(subscriber, published.kind);
+        self.subscribe_as(published, subscriber, usual(published.kind))
+    }
+
+    /// The same for a subscriber that takes these codecs.
+    pub fn subscribe_as(
+        &mut self,
+        published: &mut Published,
+        subscriber: Peer,
+        payloads: &[Payload],
+    ) -> Subscribed {
+        let slot = self.add_slot_as(subscriber, published.kind, payloads);
         self.bind(published, slot);
         slot
     }
 
     /// A section that carries nothing yet.
     pub fn add_slot(&mut self, subscriber: Peer, kind: MediaKind) -> Subscribed {
+        self.add_slot_as(subscriber, kind, usual(kind))
+    }
+
+    fn add_slot_as(
+        &mut self,
+        subscriber: Peer,
+        kind: MediaKind,
+        payloads: &[Payload],
+    ) -> Subscribed {
         let (slot, track) = (SlotId(self.new_id()), TrackId(self.new_id()));
         let tap = TapId(self.new_id());
         let ssrc = self.new_id() as u32;
@@ -189,7 +242,7 @@ impl Sim {
                 kind,
                 ssrc,
                 rtx_ssrc,
-                codecs: vec![send_codec(kind)],
+                codecs: send_codecs(payloads),
             }),
         );
         let layer = LayerSpec { ssrc: Some(ssrc), rtx_ssrc, ..LayerSpec::default() };
@@ -200,7 +253,7 @@ impl Sim {
                 room: ROOM,
                 source: Source::Transport { transport, mid },
                 kind,
-                codecs: vec![receive_codec(kind)],
+                codecs: receive_codecs(payloads),
                 layers: vec![layer],
                 screen: false,
                 encrypted: false,
@@ -229,7 +282,7 @@ impl Sim {
                     room: ROOM,
                     source: Source::Ring { home: WorkerId(home as u8) },
                     kind: published.kind,
-                    codecs: vec![receive_codec(published.kind)],
+                    codecs: receive_codecs(&published.payloads),
                     layers: layers.collect(),
                     screen: false,
                     encrypted: false,

@@ -28,20 +28,21 @@ use airside_engine::rtp::ExtensionKind;
 use airside_engine::units::NtpTime;
 use airside_engine::{Engine, EngineConfig};
 
-pub use media::{Layers, Published, Subscribed, packet_of, wish};
+pub use media::{Layers, OPUS, Payload, Published, RED, Subscribed, packet_of, wish};
 use network::{Flight, Network};
 pub use raw::{RawClient, sign};
 
 pub const ROOM: RoomId = RoomId(1);
 
 /// Extension ids as Chromium offers them.
-pub const EXTENSIONS: [(u8, ExtensionKind); 8] = [
+pub const EXTENSIONS: [(u8, ExtensionKind); 9] = [
     (1, ExtensionKind::AudioLevel),
     (2, ExtensionKind::AbsSendTime),
     (3, ExtensionKind::TransportCc),
     (4, ExtensionKind::Mid),
     (10, ExtensionKind::Rid),
     (11, ExtensionKind::RepairedRid),
+    (12, ExtensionKind::DependencyDescriptor),
     (13, ExtensionKind::VideoOrientation),
     (14, ExtensionKind::AbsCaptureTime),
 ];

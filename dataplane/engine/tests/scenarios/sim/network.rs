@@ -52,6 +52,10 @@ pub struct Network {
     pub blocked: Vec<SocketAddr>,
     /// DTLS from this one is lost: its checks come, its acknowledgements do not.
     pub deaf: Option<SocketAddr>,
+    /// What this one sends is lost as often, beside the conditions of all.
+    pub lossy_sender: Option<(SocketAddr, f64)>,
+    /// The same for what it is sent.
+    pub lossy_receiver: Option<(SocketAddr, f64)>,
     /// Every datagram sent so far, if a test wants to look or replay.
     pub capture: Option<Vec<Flight>>,
 }
@@ -67,6 +71,8 @@ impl Network {
             lost: 0,
             blocked: Vec::new(),
             deaf: None,
+            lossy_sender: None,
+            lossy_receiver: None,
             capture: None,
         }
     }
@@ -85,7 +91,10 @@ impl Network {
             return lane.send(flight, now);
         }
         let conditions = self.conditions;
-        if self.random.random_bool(conditions.loss) {
+        let own = [(self.lossy_sender, flight.from), (self.lossy_receiver, flight.to)];
+        let own = own.into_iter().filter_map(|(lossy, at)| lossy.filter(|(own, _)| *own == at));
+        let own = own.map(|(_, loss)| loss).sum::<f64>();
+        if self.random.random_bool(conditions.loss.max(own)) {
             self.lost += 1;
             return;
         }
