@@ -34,6 +34,7 @@ from sfu.rooms import administration, data, downlinks, offers, publications, qua
 from sfu.rooms.context import Context, Directory, Seat
 from sfu.rooms.mailboxes import Mailbox, Receive
 from sfu.rooms.plane_events import PlaneEvents
+from sfu.rooms.presets import resolve
 from sfu.rooms.registry import RoomRegistry
 from sfu.rooms.session import Session
 from sfu.rooms.stats import participant_stats
@@ -77,7 +78,7 @@ class Service:
             clock=clock,
             observer=observer,
             settings=settings,
-            policy=policy or CodecPolicy(),
+            policy=policy or CodecPolicy.of(settings.room.enabled_codecs),
             directory=Directory(),
             journal=Journal(settings.limits.journal_entries),
         )
@@ -126,7 +127,7 @@ class Service:
         authorized_at = now if request.authorized_at is None else request.authorized_at
         self.check_join(request)
         name = request.grant.room
-        room = self._registry.find(name) or self._registry.make(name, request.room_options or DEFAULT_OPTIONS)
+        room = self._registry.find(name) or self._registry.make(name, self._options(request.room_options))
         permissions = request.grant.permissions()
         admitted_at = clock.monotonic()
         prepared = None
@@ -246,8 +247,8 @@ class Service:
         if room is None:
             if not settings.room.auto_create:
                 raise RoomNotFoundError(name)
-            if request.room_options is not None:
-                check_agents(request.room_options.agents, settings.agents, settings.limits)
+            wanted = self._options(request.room_options)
+            check_agents(wanted.agents, settings.agents, settings.limits)
             self._registry.check_capacity()
         elif request.identity in room.members:
             # It takes the place of the older session.
@@ -277,9 +278,12 @@ class Service:
             if self._draining:
                 raise DrainingError
             self._registry.check_capacity()
-            room = self._registry.make(name, options)
+            room = self._registry.make(name, self._options(options))
             self._registry.open(room)
         return room.info().value
+
+    def _options(self, options: RoomOptions | None) -> RoomOptions:
+        return resolve(options or DEFAULT_OPTIONS, self._context.settings.room.presets)
 
     def configure_room(self, name: RoomName, options: RoomOptions) -> RoomInfo:
         """Make a room, or change the one of that name: what the options leave out stays."""
@@ -287,8 +291,9 @@ class Service:
         if room is None:
             return self.create_room(name, options)
         check_metadata(options.metadata, self._context.settings.limits)
-        if options != DEFAULT_OPTIONS:
-            room.configure(options)
+        wanted = self._options(options)
+        if wanted != DEFAULT_OPTIONS:
+            room.configure(wanted)
         return room.info().value
 
     def list_rooms(self, names: Iterable[RoomName] = ()) -> list[RoomInfo]:

@@ -291,9 +291,9 @@ def _kind(claims: Mapping[str, object]) -> ParticipantKind:
 
 
 def _room_options(claims: Mapping[str, object]) -> RoomOptions | None:
-    config = claims.get("roomConfig")
+    config, preset = claims.get("roomConfig"), _text(claims, "roomPreset")
     if config is None:
-        return None
+        return RoomOptions(preset=preset) if preset else None
     if not isinstance(config, dict):
         _refuse("the token's claim roomConfig must be an object")
     most = _seconds(config, "maxParticipants")
@@ -304,6 +304,7 @@ def _room_options(claims: Mapping[str, object]) -> RoomOptions | None:
         max_participants=int(most) if most and most > 0 else None,
         sync_streams=config.get("syncStreams") is True,
         agents=_agents(config),
+        preset=preset,
     )
 
 

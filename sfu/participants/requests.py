@@ -78,6 +78,8 @@ class RoomOptions:
     """Name a participant's tracks as one stream, so that they are played in sync."""
     agents: tuple[AgentRequest, ...] = ()
     """What it shall have from its beginning."""
+    preset: str = ""
+    """A configuration of the settings that says what is left out here; "": none."""
 
 
 @dataclass(frozen=True, slots=True)

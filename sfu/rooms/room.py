@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import ParticipantNotFoundError
-from sfu.core.ids import Identity, ParticipantSid, RoomName, SlotId, TrackId, WorkerId, new_room_sid
+from sfu.core.ids import Identity, ParticipantSid, RoomName, SlotId, TrackId, TrackSid, WorkerId, new_room_sid
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import (
     Command,
@@ -62,6 +62,9 @@ log = logging.getLogger(__name__)
 CLEAR_SLICE = 16
 """Members removed per turn when a room ends: about 6 ms, since each one's tracks and transport go too."""
 
+PRETENDED_LEVEL = 0.9
+"""Of somebody who only pretends to speak."""
+
 NONCES = 256
 """Of data messages from the server API, remembered per room: who repeats one does so soon."""
 
@@ -98,6 +101,8 @@ class Room:
         """Somebody is here on his own account."""
         self._nonces: deque[bytes] = deque(maxlen=NONCES)
         self._speakers = SpeakerBoard()
+        self._pretending: dict[ParticipantSid, Speaker] = {}
+        """Who tests what others see of a speaker."""
         self._on_empty = on_empty
         self._info: Shared[RoomInfo] | None = None
         self._snapshot: Shared[tuple[Shared[ParticipantInfo], ...]] | None = None
@@ -265,6 +270,7 @@ class Room:
         directory = self.context.directory
         del directory.sessions[member.session_id]
         self._selective.pop(member.sid, None)
+        self._pretending.pop(member.sid, None)
         self.planner.discard(member)
         for kind in (member.slots[slot].kind for slot in member.subscriber.applied):
             self.context.observer.subscription_unbound(kind)
@@ -514,7 +520,21 @@ class Room:
             if entry is not None and not entry[1].info.muted:
                 info = entry[1].info
                 found.append(Speaker(info.participant, info.identity, info.sid, level))
+        found += (
+            item for sid, item in self._pretending.items() if sid not in {each.participant for each in found}
+        )
         self.broadcast.speakers_changed(tuple(found))
+
+    def pretend_speaker(self, member: Participant, speaks: bool) -> None:
+        """Show somebody as a speaker, or no longer, whatever is heard of him."""
+        if speaks and member.visible:
+            track = next(
+                (track.sid for track in member.tracks if track.kind is MediaKind.AUDIO), TrackSid("")
+            )
+            self._pretending[member.sid] = Speaker(member.sid, member.identity, track, PRETENDED_LEVEL)
+        elif self._pretending.pop(member.sid, None) is None:
+            return
+        self._announce_speakers()
 
     def debug_state(self) -> dict[str, object]:
         """Plain JSON for people; no secrets, no addresses."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from sfu.core.errors import InvalidRequestError, LimitExceededError, SessionGoneError, TrackNotFoundError
 from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
+from sfu.core.shared import Shared
 from sfu.participants.audience import Audience
-from sfu.participants.info import ParticipantInfo
+from sfu.participants.info import ParticipantInfo, RoomInfo
 from sfu.participants.participant import Participant
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
 from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Reconnect
@@ -21,6 +22,9 @@ from sfu.tracks.track import Track, TrackInfo
 
 MAX_CANDIDATE_CHARACTERS = 1024
 """A candidate line has about a hundred."""
+
+MAX_PRETENCE_S = 60.0
+"""Longest that somebody is shown as a speaker who only pretends to be."""
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,11 @@ class Session:
     def room_name(self) -> RoomName:
         """Where it is."""
         return self._room.name
+
+    @property
+    def room_info(self) -> Shared[RoomInfo]:
+        """The room as it is now."""
+        return self._room.info()
 
     @property
     def alive(self) -> bool:
@@ -153,6 +162,13 @@ class Session:
         if audience.size > limit:
             raise LimitExceededError("the number of entries of an audience", limit)
         self._room.set_audience(member, audience)
+
+    def pretend_to_speak(self, duration_s: float) -> None:
+        """Be shown to everyone as a speaker for a while, to see what they make of it."""
+        room, member = self._room, self._require()
+        room.pretend_speaker(member, True)
+        end = min(max(duration_s, 0.0), MAX_PRETENCE_S)
+        room.context.clock.call_later(end, lambda: room.pretend_speaker(member, False))
 
     def set_auto_subscribe(self, auto: bool) -> None:
         """Whether tracks come unasked, from now on."""

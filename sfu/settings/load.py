@@ -7,6 +7,7 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path as FilePath
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from sfu.settings.models import Settings
@@ -56,12 +57,15 @@ def parse_text(value: Value) -> Value:
     """Give text from the environment or a flag the shape its setting needs.
 
     A list is divided by commas: `10.0.0.1, 10.0.0.2`. Keys are pairs: `devkey: secret, other: word`.
+    Other tables are YAML on one line: `{small: {max_participants: 2}}`.
     Everything else is left to the models, which read numbers and truth values from text.
     """
     if not isinstance(value.value, str):
         return value
     if value.path == ("keys",):
         return Value(value.path, _pairs(value), value.origin)
+    if typing.get_origin(_annotation(value.path)) is dict:
+        return Value(value.path, _table(value), value.origin)
     if _is_list(value.path):
         return Value(
             value.path, [part.strip() for part in value.value.split(",") if part.strip()], value.origin
@@ -81,6 +85,18 @@ def _pairs(value: Value) -> dict[str, str]:
             raise SettingsError([f"keys: must be pairs like `key: secret` (from {value.origin})"])
         pairs[key.strip()] = secret.strip()
     return pairs
+
+
+def _table(value: Value) -> dict[str, object]:
+    try:
+        table = yaml.safe_load(str(value.value))
+    except yaml.YAMLError:
+        table = str(value.value)
+    if table is None:
+        return {}
+    if not isinstance(table, dict):
+        raise SettingsError([f"{'.'.join(value.path)}: must be a table (from {value.origin})"])
+    return {str(name): entry for name, entry in table.items()}
 
 
 def _annotation(path: Path) -> object:
@@ -138,13 +154,18 @@ def _misplaced(value: Value) -> str | None:
     """Why this path is no setting; None if it is one."""
     name = ".".join(value.path)
     known = [".".join(path) for path in paths()]
-    if name in known or (value.path[0] == "keys" and len(value.path) == 2):
+    if name in known or _is_entry(value.path):
         return None
     if any(path.startswith(f"{name}.") for path in known):
         return f"{name}: is a section, not a setting (from {value.origin})"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{name}: no such setting{hint} (from {value.origin})"
+
+
+def _is_entry(path: Path) -> bool:
+    """Of a table: an API key, or a field of a room preset."""
+    return (path[0] == "keys" and len(path) == 2) or (path[:2] == ("room", "presets") and len(path) == 4)
 
 
 def _line(path: Path, reason: str, origins: Mapping[Path, str]) -> str:

@@ -27,6 +27,7 @@ def _http_url(value: str) -> str:
 
 IpAddress = Annotated[str, AfterValidator(_ip)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+PublishCodec = Literal["opus", "vp8", "h264", "vp9", "av1", "h265"]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -85,6 +86,21 @@ class RtcSettings(Section):
     """Also tell clients 127.0.0.1. On in `airside dev`, where everything is one machine."""
 
 
+class RoomPreset(Section):
+    """A named configuration of rooms. What is left out is as in `room`."""
+
+    metadata: str = ""
+    """Describes the room to applications."""
+    empty_timeout_s: Seconds | None = None
+    """A room nobody has entered yet ends after this long."""
+    departure_timeout_s: Seconds | None = None
+    """A room the last participant has left ends after this long."""
+    max_participants: Count | None = None
+    """Most participants at once; 0: no limit."""
+    sync_streams: bool = False
+    """A participant's sound and picture are played in sync by LiveKit clients."""
+
+
 class RoomSettings(Section):
     """Defaults of new rooms; the server API may choose others per room."""
 
@@ -96,6 +112,17 @@ class RoomSettings(Section):
     """A room the last participant has left ends after this long."""
     max_participants: Count = 0
     """Most participants at once, agents and recorders apart; 0: no limit."""
+    enabled_codecs: Annotated[tuple[PublishCodec, ...], Field(min_length=1)] = (
+        "opus",
+        "vp8",
+        "h264",
+        "vp9",
+        "av1",
+        "h265",
+    )
+    """What may be published, most usual first."""
+    presets: dict[Annotated[str, Field(min_length=1)], RoomPreset] = Field(default_factory=dict)
+    """Configurations by the name that a token's `roomPreset` or a request of the server API gives."""
     remote_unmute: bool = False
     """LiveKit's server API may unmute somebody's track. As in LiveKit, off: a microphone is its owner's."""
 

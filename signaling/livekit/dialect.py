@@ -8,9 +8,10 @@ from livekit.protocol import models, rtc
 
 from sfu.core.clock import Timer
 from sfu.core.errors import AirsideError, PeerError, ServerError, SessionGoneError
-from sfu.core.ids import ParticipantSid
+from sfu.core.ids import ParticipantSid, TrackSid
+from sfu.core.shared import Shared
 from sfu.participants import sink
-from sfu.participants.info import Speaker
+from sfu.participants.info import RoomInfo, Speaker
 from sfu.participants.requests import JoinRequest, ResumeRequest
 from sfu.service import Session
 from signaling.auth import Token
@@ -24,6 +25,10 @@ from signaling.livekit.refresh import TokenRefresher
 
 log = logging.getLogger(__name__)
 
+COUNTS_INTERVAL_S = 5.0  # between messages that only say how many are in the room; as LiveKit's server
+LOST_PATH_S = (
+    5.0  # after its media path fell silent a client is told to look for another; as LiveKit's server
+)
 PING_INTERVAL_S = 5  # between a client's pings
 PING_TIMEOUT_S = 15  # of silence, and a client resumes
 
@@ -44,6 +49,11 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         self._handlers: Handlers | None = None
         self._sid = ParticipantSid("")
         self._speakers: frozenset[ParticipantSid] = frozenset()
+        self._media_state = ""
+        self._counts = (0, 0)
+        self._counts_due = False
+        self._held_back: set[TrackSid] = set()
+        """Videos whose client was told that the network does not take them."""
         self._refresher = TokenRefresher(context.authenticator, token, context.clock, self._send)
         self._timers: set[Timer] = set()
 
@@ -84,7 +94,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
             offer_sdp=wanted.offer.sdp if wanted.offer is not None else None,
             tracks=tuple(requests.track_request(track) for track in wanted.tracks),
             auto_subscribe=wanted.auto_subscribe,
-            wish=requests.initial_wish(adaptive=wanted.adaptive_stream),
+            wish=requests.initial_wish(adaptive=wanted.adaptive_stream, may_pause=wanted.may_pause),
             client=wanted.client,
             shape=SINGLE_SHAPE if wanted.single else DUAL_SHAPE,
             room_options=token.room_options,
@@ -182,13 +192,22 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
                 frame = change.encoded(wire.DIALECT, wire.participants_change)
                 if frame:
                     self._outgoing.send(frame)
+                self._recount()
                 for item in (*change.value.joined, *change.value.updated):
                     if item.value.sid == self._sid:
                         self._refresher.update(item.value)
             case sink.RoomUpdated(room=room):
-                self._outgoing.send(wire.room_update(room))
+                self._room_updated(room)
             case sink.SpeakersChanged(speakers=speakers):
                 self._speakers_changed(speakers.value)
+            case sink.QualityChanged(qualities=qualities):
+                self._outgoing.send(wire.connection_quality(qualities))
+            case sink.StreamStateChanged():
+                self._stream_state_changed(event)
+            case sink.MediaStateChanged(state=state):
+                self._media_state = state
+                if state == "disconnected":
+                    self._later(LOST_PATH_S, self._restore_path)
             case sink.Leave():
                 self._leave(event)
             case sink.OfferMade():
@@ -207,6 +226,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
     def _joined(self, state: sink.JoinedState) -> None:
         self._sid = state.participant.sid
         self._refresher.know(state.participant)
+        self._counts = state.room.value.num_participants, state.room.value.num_publishers
         head = rtc.JoinResponse(
             room=mapping.room(state.room.value, self._context.codecs),
             participant=mapping.participant_info(state.participant),
@@ -240,7 +260,25 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         self._outgoing.send(wire.update(people))
         own_picture = rtc.ParticipantUpdate(participants=[mapping.participant_info(state.participant)])
         self._send(rtc.SignalResponse(update=own_picture))
-        self._outgoing.send(wire.room_update(state.room))
+        self._room_updated(state.room)
+
+    def _room_updated(self, room: Shared[RoomInfo]) -> None:
+        self._counts = room.value.num_participants, room.value.num_publishers
+        self._outgoing.send(wire.room_update(room))
+
+    def _recount(self) -> None:
+        """People came or went: say how many there are, but not with every one."""
+        if not self._counts_due:
+            self._counts_due = True
+            self._later(COUNTS_INTERVAL_S, self._tell_counts)
+
+    def _tell_counts(self) -> None:
+        self._counts_due = False
+        if self._session is None or not self._session.alive:
+            return
+        room = self._session.room_info
+        if self._counts != (room.value.num_participants, room.value.num_publishers):
+            self._room_updated(room)
 
     def _speakers_changed(self, speakers: tuple[Speaker, ...]) -> None:
         now = {item.participant: item.level for item in reversed(speakers)}
@@ -250,6 +288,21 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         self._speakers = frozenset(now)
         if changed:
             self._send(rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=changed)))
+
+    def _restore_path(self) -> None:
+        """Clients keep a silent path for as long as they are not told. A resume restarts ICE.
+
+        There is no `leave` before the end of the socket: the Rust SDK takes the two for two failures and
+        joins anew in place of resuming (`reconnection_needed` in its rtc_engine).
+        """
+        if self._media_state == "disconnected" and self._session is not None and self._session.alive:
+            self._outgoing.close(CloseCode.DONE, "its media path was lost")
+
+    def _stream_state_changed(self, event: sink.StreamStateChanged) -> None:
+        # Clients know no reasons, only these two states; a new stream is active to them.
+        if event.paused != (event.track in self._held_back):
+            (self._held_back.add if event.paused else self._held_back.discard)(event.track)
+            self._send(responses.stream_state(event))
 
     def _leave(self, event: sink.Leave) -> None:
         if event.code is not sink.LeaveCode.SUPERSEDED:

@@ -9,6 +9,7 @@ from typing import Any
 from livekit.protocol import models, rtc
 
 from sfu.core.codecs import Codec, Encryption, MediaKind, TrackSource
+from sfu.core.quality import QualityClass
 from sfu.participants.info import ParticipantKind, ParticipantState
 from sfu.participants.sink import LeaveCode, Reconnect
 from sfu.tracks.hints import AudioFeature, BackupPolicy, TrailerFeature
@@ -89,6 +90,13 @@ DISCONNECT_REASONS = {
     LeaveCode.NEGOTIATION_FAILED: models.DisconnectReason.STATE_MISMATCH,
     LeaveCode.SUPERSEDED: models.DisconnectReason.UNKNOWN_REASON,
     LeaveCode.INTERNAL: models.DisconnectReason.UNKNOWN_REASON,
+}
+
+QUALITIES = {
+    QualityClass.LOST: models.ConnectionQuality.LOST,
+    QualityClass.POOR: models.ConnectionQuality.POOR,
+    QualityClass.GOOD: models.ConnectionQuality.GOOD,
+    QualityClass.EXCELLENT: models.ConnectionQuality.EXCELLENT,
 }
 
 ACTIONS = {

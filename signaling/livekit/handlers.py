@@ -1,6 +1,6 @@
 """What a joined client may ask for: one method for each request of the wire."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from livekit.protocol import rtc
@@ -93,21 +93,28 @@ class Handlers:
 
     def subscription(self, message: rtc.UpdateSubscription) -> None:
         """Subscribe to tracks, or decline them."""
-        for sid in requests.subscribed_tracks(message):
-            if message.subscribe:
-                self._subscribe(sid)
-            else:
+        self._choose(requests.subscribed_tracks(message), message.subscribe)
+
+    def _choose(self, tracks: Iterable[TrackSid], subscribe: bool) -> None:
+        if not subscribe:
+            for sid in tracks:
                 self._unsubscribe(sid)
+            return
+        missing: list[TrackSid] = []
+        self._later(NOT_FOUND_AFTER_S, lambda: self._check_found(missing))
+        missing += (sid for sid in tracks if not self._subscribe(sid))
 
-    def _subscribe(self, sid: TrackSid) -> None:
+    def _subscribe(self, sid: TrackSid) -> bool:
+        """Whether the track is there."""
         # A new wish: what was switched off before must not stay off for ever.
-        wish = requests.initial_wish(adaptive=self._parameters.adaptive_stream)
-        if not self._session.expect(sid, wish):
-            self._later(NOT_FOUND_AFTER_S, lambda: self._check_found(sid))
+        wanted = self._parameters
+        wish = requests.initial_wish(adaptive=wanted.adaptive_stream, may_pause=wanted.may_pause)
+        return self._session.expect(sid, wish)
 
-    def _check_found(self, sid: TrackSid) -> None:
-        if self._session.alive and self._session.track(sid) is None:
-            self._send(responses.subscription_failed(sid, codec=False))
+    def _check_found(self, tracks: Iterable[TrackSid]) -> None:
+        for sid in tracks:
+            if self._session.alive and self._session.track(sid) is None:
+                self._send(responses.subscription_failed(sid, codec=False))
 
     def _unsubscribe(self, sid: TrackSid) -> None:
         try:
@@ -121,7 +128,7 @@ class Handlers:
             track = self._session.track(sid)
             if track is None:
                 continue
-            self._update(sid, requests.track_wish(message, track))
+            self._update(sid, requests.track_wish(message, track, may_pause=self._parameters.may_pause))
 
     def _update(self, sid: TrackSid, wish: SubscriptionWish) -> None:
         try:
@@ -164,14 +171,10 @@ class Handlers:
             return
         for sid in (TrackSid(sid) for sid in message.track_sids_disabled):
             if self._session.track(sid) is not None:
-                self._update(sid, SubscriptionWish(paused=True))
-        for sid in requests.subscribed_tracks(message.subscription):
-            track = self._session.track(sid)
-            if track is not None and self._session.wants(sid) != message.subscription.subscribe:
-                if message.subscription.subscribe:
-                    self._subscribe(sid)
-                else:
-                    self._unsubscribe(sid)
+                self._update(sid, SubscriptionWish(paused=True, may_pause=self._parameters.may_pause))
+        wanted = message.subscription.subscribe
+        there = (sid for sid in requests.subscribed_tracks(message.subscription) if self._session.track(sid))
+        self._choose([sid for sid in there if self._session.wants(sid) != wanted], wanted)
 
     def rejoin(self, text: str) -> None:
         """The two sides do not agree any more: begin anew."""
@@ -202,14 +205,13 @@ class Handlers:
     def simulate(self, message: rtc.SimulateScenario) -> None:
         """Do what a client wants to be tested with; scenarios that need other servers are passed over."""
         match message.WhichOneof("scenario"):
-            case "node_failure" | "migration":
+            case "speaker_update":
+                self._session.pretend_to_speak(float(message.speaker_update))
+            case "node_failure" | "migration" | "switch_candidate_protocol":
                 self._close(CloseCode.DONE, "as the scenario wants it")
             case "server_leave":
                 self._session.leave(sink.LeaveCode.SERVER_SHUTDOWN)
                 self._send(responses.leave(sink.LeaveCode.SERVER_SHUTDOWN, sink.Reconnect.NO))
-                self._close(CloseCode.DONE, "as the scenario wants it")
-            case "switch_candidate_protocol":
-                self._send(responses.leave(sink.LeaveCode.INTERNAL, sink.Reconnect.RESUME))
                 self._close(CloseCode.DONE, "as the scenario wants it")
             case "disconnect_signal_on_resume":
                 self._context.cut_resumes[self._session.sid] = False

@@ -36,6 +36,8 @@ class Parameters:
     client: ClientInfo = NO_CLIENT
     auto_subscribe: bool = True
     adaptive_stream: bool = False
+    may_pause: bool = True
+    """Video may stop where the network does not take it."""
     metadata: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
     tracks: tuple[rtc.AddTrackRequest, ...] = ()
@@ -62,6 +64,7 @@ def from_query(query: Mapping[str, str], address: str) -> Parameters:
         ),
         auto_subscribe=_flag(query, "auto_subscribe", True),
         adaptive_stream=_flag(query, "adaptive_stream", False),
+        may_pause=_flag(query, "subscriber_allow_pause", True),
         attributes=_attributes(attributes) if attributes else {},
         resume=_flag(query, "reconnect", False),
         participant=ParticipantSid(query.get("sid", "")),
@@ -77,6 +80,7 @@ def from_join_request(text: str, address: str) -> Parameters:
         client=requests.client_info(request.client_info, address),
         auto_subscribe=settings.auto_subscribe,
         adaptive_stream=settings.adaptive_stream,
+        may_pause=settings.subscriber_allow_pause or not settings.HasField("subscriber_allow_pause"),
         metadata=request.metadata,
         attributes=dict(request.participant_attributes),
         tracks=tuple(request.add_track_requests),
@@ -89,6 +93,8 @@ def from_join_request(text: str, address: str) -> Parameters:
 
 def decode_join_request(text: str) -> rtc.JoinRequest:
     """The request inside its wrappings. Raises InvalidRequestError."""
+    if not text:
+        raise InvalidRequestError("join_request", "is missing")
     try:
         wrapped = rtc.WrappedJoinRequest.FromString(_base64(text))
         raw = wrapped.join_request

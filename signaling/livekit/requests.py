@@ -29,6 +29,12 @@ LOW_HEIGHT_PX = 180  # the lowest of three layers of a usual camera
 PRIORITIES = 256  # of the domain, 1 to 255 with the highest last; the wire counts from 1, the highest
 
 
+class UnsupportedTypeError(InvalidRequestError):
+    """A track that is neither sound nor picture."""
+
+    code = "unsupported_type"
+
+
 def agent_request(wanted: agent_dispatch.RoomAgentDispatch) -> AgentRequest:
     """An agent that a room asks for. Calls of the dispatch service have the same fields."""
     return AgentRequest(
@@ -43,7 +49,7 @@ def track_request(request: rtc.AddTrackRequest) -> TrackRequest:
     """What `add_track` declares."""
     kind = enums.MEDIA_KINDS.get(request.type)
     if kind is None:
-        raise InvalidRequestError("type", "only audio and video tracks are published like this")
+        raise UnsupportedTypeError("type", "only audio and video tracks are published like this")
     layers = _layers(request.layers)
     if not layers and request.simulcast_codecs:
         layers = _layers(request.simulcast_codecs[0].layers)
@@ -151,17 +157,20 @@ def audience(request: rtc.SubscriptionPermission) -> Audience:
     return Audience(request.all_participants, identities, participants)
 
 
-def initial_wish(*, adaptive: bool) -> SubscriptionWish:
+def initial_wish(*, adaptive: bool, may_pause: bool = True) -> SubscriptionWish:
     """For tracks whose size on screen is not known yet: an adaptive client says it soon."""
-    return SubscriptionWish(max_height_px=LOW_HEIGHT_PX if adaptive else MAX_HEIGHT_PX)
+    return SubscriptionWish(max_height_px=LOW_HEIGHT_PX if adaptive else MAX_HEIGHT_PX, may_pause=may_pause)
 
 
-def track_wish(setting: rtc.UpdateTrackSettings, track: TrackInfo) -> SubscriptionWish:
+def track_wish(
+    setting: rtc.UpdateTrackSettings, track: TrackInfo, *, may_pause: bool = True
+) -> SubscriptionWish:
     """What a receiver wants of one track, replacing what it wanted before."""
     wish = SubscriptionWish(
         max_height_px=_height_px(setting, track),
         paused=setting.disabled,
         max_temporal=_temporal(setting.fps),
+        may_pause=may_pause,
     )
     if setting.priority:
         wish = replace(wish, priority=max(1, PRIORITIES - setting.priority))

@@ -13,11 +13,14 @@ from sfu.core.ids import Mid, TrackSid
 from sfu.participants import sink
 from sfu.tracks.track import TrackInfo
 from signaling.livekit import enums, mapping
+from signaling.livekit.requests import UnsupportedTypeError
 
+_QUALITIES = (models.VideoQuality.LOW, models.VideoQuality.MEDIUM, models.VideoQuality.HIGH)
 _REASONS: tuple[tuple[type[AirsideError], rtc.RequestResponse.Reason], ...] = (
     (PermissionDeniedError, rtc.RequestResponse.Reason.NOT_ALLOWED),
     (LimitExceededError, rtc.RequestResponse.Reason.LIMIT_EXCEEDED),
     (TrackNotFoundError, rtc.RequestResponse.Reason.NOT_FOUND),
+    (UnsupportedTypeError, rtc.RequestResponse.Reason.UNSUPPORTED_TYPE),
 )
 
 
@@ -39,10 +42,38 @@ def own(event: sink.DomainEvent) -> rtc.SignalResponse | None:
                 participant_sid=participant, track_sid=track, allowed=allowed
             )
             return rtc.SignalResponse(subscription_permission_update=access)
+        case sink.WantedLayersChanged():
+            return subscribed_quality(event)
         case sink.SubscriptionFailed(track=track, code=code):
             return subscription_failed(track, codec=code == CodecMismatchError.code)
         case _:
             return None
+
+
+def subscribed_quality(event: sink.WantedLayersChanged) -> rtc.SignalResponse:
+    """Which qualities anybody takes (dynacast). What has fewer layers than there are qualities fills the rest
+    with its best one, as SDKs read a single layer as any of them."""
+    wanted = [layer.wanted for layer in event.layers]
+    enabled = [wanted[min(index, len(wanted) - 1)] for index in range(len(_QUALITIES))]
+    qualities = [
+        rtc.SubscribedQuality(quality=quality, enabled=on)
+        for quality, on in zip(_QUALITIES, enabled, strict=True)
+    ]
+    codec = rtc.SubscribedCodec(codec=event.mime.lower().removeprefix("video/"), qualities=qualities)
+    update = rtc.SubscribedQualityUpdate(
+        track_sid=event.track, subscribed_qualities=qualities, subscribed_codecs=[codec]
+    )
+    return rtc.SignalResponse(subscribed_quality_update=update)
+
+
+def stream_state(event: sink.StreamStateChanged) -> rtc.SignalResponse:
+    """A video is held back because of the network, or no longer."""
+    info = rtc.StreamStateInfo(
+        participant_sid=event.participant,
+        track_sid=event.track,
+        state=rtc.StreamState.PAUSED if event.paused else rtc.StreamState.ACTIVE,
+    )
+    return rtc.SignalResponse(stream_state_update=rtc.StreamStateUpdate(stream_states=[info]))
 
 
 def subscription_failed(track: TrackSid, *, codec: bool) -> rtc.SignalResponse:

@@ -167,6 +167,7 @@ def _validate(edge: Edge, authenticator: Authenticator, request: Request, *, sin
                 metadata=token.metadata,
                 attributes=token.attributes,
                 kind=token.kind,
+                room_options=token.room_options,
             )
         )
     except AirsideError as error:

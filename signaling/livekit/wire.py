@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from livekit.protocol import models, rtc
 
 from sfu.core.shared import Shared
-from sfu.participants.info import ParticipantInfo, RoomInfo
+from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo
 from sfu.participants.sink import ParticipantsChange
-from signaling.livekit import mapping
+from signaling.livekit import enums, mapping
 
 DIALECT = "livekit"
 
@@ -60,6 +60,21 @@ def participants_change(change: ParticipantsChange) -> bytes:
 def room_update(info: Shared[RoomInfo]) -> bytes:
     """`room_update`."""
     return info.encoded(f"{DIALECT} update", lambda now: _field(_ROOM_UPDATE, _field(_ROOM, _room(now))))
+
+
+def connection_quality(qualities: Shared[tuple[ParticipantQuality, ...]]) -> bytes:
+    """`connection_quality`, encoded once for the room."""
+    return qualities.encoded(DIALECT, _qualities)
+
+
+def _qualities(qualities: Iterable[ParticipantQuality]) -> bytes:
+    updates = [
+        rtc.ConnectionQualityInfo(
+            participant_sid=item.participant, quality=enums.QUALITIES[item.quality], score=item.score
+        )
+        for item in qualities
+    ]
+    return response(rtc.SignalResponse(connection_quality=rtc.ConnectionQualityUpdate(updates=updates)))
 
 
 def participant(picture: Shared[ParticipantInfo]) -> bytes:

@@ -49,6 +49,13 @@ class Client:
         "reconnecting",
         "reconnected",
         "token_refreshed",
+        "room_updated",
+        "moved",
+        "sip_dtmf_received",
+        "transcription_received",
+        "participant_permissions_changed",
+        "data_track_published",
+        "data_track_unpublished",
     )
 
     def __init__(self, server: Server, name: str, *, single: bool) -> None:
@@ -75,6 +82,10 @@ class Client:
         async with asyncio.timeout(TIMEOUT_S):
             await self.room.connect(self.url, token, options)
         return self
+
+    async def connected(self) -> None:
+        """Connected, or so again."""
+        await self.until(lambda: self.room.connection_state == rtc.ConnectionState.CONN_CONNECTED)
 
     @property
     def me(self) -> rtc.LocalParticipant:

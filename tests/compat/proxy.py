@@ -1,10 +1,11 @@
-"""A TCP proxy that can cut what goes through it."""
+"""Ways between clients and a server that can be cut: of TCP, and of UDP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 
 class Proxy:
@@ -60,3 +61,64 @@ async def proxy_to(host: str, port: int) -> AsyncIterator[Proxy]:
     finally:
         server.close()
         proxy.cut()
+
+
+class MediaPath(asyncio.DatagramProtocol):
+    """Where clients send media to; each has a socket of its own towards the server."""
+
+    def __init__(self, server: tuple[str, int]) -> None:
+        self.blocked = False
+        """Nothing gets through, either way."""
+        self._server = server
+        self._outside: asyncio.DatagramTransport
+        self._inside: dict[tuple[str, int], asyncio.DatagramTransport | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._outside = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if self.blocked:
+            return
+        inside = self._inside.get(addr)
+        if inside is not None:
+            inside.sendto(data)
+        elif addr not in self._inside:
+            self._inside[addr] = None
+            task = asyncio.get_running_loop().create_task(self._open(addr))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _open(self, client: tuple[str, int]) -> None:
+        def back(data: bytes) -> None:
+            if not self.blocked:
+                self._outside.sendto(data, client)
+
+        loop = asyncio.get_running_loop()
+        self._inside[client], _ = await loop.create_datagram_endpoint(
+            lambda: _Back(back), remote_addr=self._server
+        )
+
+    def close(self) -> None:
+        for inside in (self._outside, *self._inside.values()):
+            if inside is not None:
+                inside.close()
+
+
+class _Back(asyncio.DatagramProtocol):
+    def __init__(self, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._receive(data)
+
+
+@asynccontextmanager
+async def media_path(host: str, server: tuple[str, int]) -> AsyncIterator[MediaPath]:
+    """A path from an address with the server's own port number."""
+    loop = asyncio.get_running_loop()
+    _, path = await loop.create_datagram_endpoint(lambda: MediaPath(server), local_addr=(host, server[1]))
+    try:
+        yield path
+    finally:
+        path.close()

@@ -1,12 +1,16 @@
-"""LiveKit's Python client loses its WebSocket and comes back."""
+"""LiveKit's Python client loses its WebSocket or its media path and comes back."""
 
 from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.compat.livekit_client import MODES, Tone, clients, hears
-from tests.compat.proxy import proxy_to
-from tests.support.server import Server
+from tests.compat.proxy import media_path, proxy_to
+from tests.support.server import Server, running_server
 
 ROOM = "lobby"
 
@@ -75,3 +79,47 @@ async def test_a_session_that_is_gone_is_joined_anew(server: Server, single: boo
 
         assert await hears(await bob.until(again))
         await tone.stop()
+
+
+async def test_a_cut_media_path_is_restored(tmp_path: Path) -> None:
+    """Both modes at once: the server waits a while before it gives a path up."""
+    settings: dict[str, Any] = {
+        "rtc__bind": "127.0.0.1",
+        "rtc__announce": "127.0.0.2",
+        "rtc__announce_loopback": "false",
+    }
+    async with (
+        running_server(tmp_path, **settings) as server,
+        media_path("127.0.0.2", (server.host, server.udp_port)) as path,
+    ):
+
+        async def in_mode(mode: str, single: bool) -> None:
+            async with clients(server, "alice", "bob", single=single) as (alice, bob):
+                await alice.connect(mode)
+                await bob.connect(mode)
+                tone = Tone()
+                await tone.publish(alice)
+                heard = await bob.track_of("alice")
+                assert await hears(heard)
+                sid = alice.me.sid
+                ready.release()
+                await alice.event("reconnecting")
+                cut.release()
+                for client in (alice, bob):
+                    await client.connected()
+                assert await hears(heard), "sound goes on"
+                assert alice.me.sid == sid, "it is the same stay"
+                await alice.me.publish_data(b"after")
+                await bob.event("data_received", lambda packet: bytes(packet.data) == b"after")
+                await tone.stop()
+
+        ready, cut = asyncio.Semaphore(0), asyncio.Semaphore(0)
+        async with asyncio.TaskGroup() as group:
+            for mode, single in MODES.items():
+                group.create_task(in_mode(mode, single))
+            for _ in MODES:
+                await ready.acquire()
+            path.blocked = True
+            for _ in MODES:
+                await cut.acquire()
+            path.blocked = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -48,6 +48,15 @@ class CodecPolicy:
     preferred: Mapping[Mid, Codec] = field(default_factory=dict)
     """Listed first in the answer of that section, where it is offered."""
     rtx: bool = True
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> CodecPolicy:
+        """These codecs, by their names. ValueError for one that the packet plane does not know."""
+        codecs = [Codec(name) for name in names]
+        return cls(
+            audio=tuple(codec for codec in codecs if codec.kind is MediaKind.AUDIO),
+            video=tuple(codec for codec in codecs if codec.kind is MediaKind.VIDEO),
+        )
 
     def enabled(self, kind: MediaKind) -> tuple[Codec, ...]:
         """Codecs of a kind."""

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Collection
 
 from sfu.core.ids import Mid
-from sfu.transport.errors import NegotiationError
+from sfu.transport.errors import NegotiationError, NoCommonCodecError
 from sfu.transport.plan import DtlsRole, SlotIds
 from sfu.transport.sdp.agreed import (
     APPLICATION,
@@ -86,8 +86,9 @@ def answer(
 
     Raises:
         SdpError: An attribute cannot be read.
-        NegotiationError: No rtcp-mux, fingerprint or ICE credentials; no common codec; the peer wants to be
-            the DTLS server; nothing usable; sections moved, vanished or contradict each other.
+        NegotiationError: No rtcp-mux, fingerprint or ICE credentials; no common codec, where `slot_rule` is
+            ANY or in the first section; the peer wants to be the DTLS server; nothing usable; sections
+            moved, vanished or contradict each other.
     """
     sections = read_sections(offer)
     check_order(agreed, sections)
@@ -116,7 +117,14 @@ def answer(
         elif section.kind == APPLICATION:
             state, description = answerer.data(section)
         else:
-            state, description = answerer.media(section)
+            try:
+                state, description = answerer.media(section)
+            except NoCommonCodecError:
+                if slot_rule is SlotRule.ANY or not states:
+                    raise
+                # Clients whose tracks are declared apart from offers take a refused section for a track that
+                # fails, and a refused offer for the end of everything.
+                state, description = answerer.reject(section, offered)
         states.append(state)
         media.append(description)
 

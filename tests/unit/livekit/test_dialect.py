@@ -6,6 +6,7 @@ import pytest
 from livekit.protocol import models, rtc
 
 from sfu.core.errors import AirsideError
+from sfu.participants.sink import MediaStateChanged
 from tests.support.domain import World
 from tests.unit.livekit.support import Wire, directions
 from tests.unit.transport.support import audio
@@ -253,3 +254,14 @@ class TestResume:
         track = rtc.TrackPublishedResponse(cid="x", track=models.TrackInfo(sid="TR_none"))
         alice.ask(sync_state=rtc.SyncState(publish_tracks=[track]))
         assert alice.last("leave").action == rtc.LeaveRequest.Action.RECONNECT
+
+    def test_a_silent_media_path_is_given_up(self, world: World) -> None:
+        alice = Wire(world, "alice").join()
+        alice.dialect.send(1, MediaStateChanged("disconnected"))
+        world.settle(2)
+        alice.dialect.send(2, MediaStateChanged("connected"))
+        world.settle(10)
+        assert alice.closed is None, "it came back by itself"
+        alice.dialect.send(3, MediaStateChanged("disconnected"))
+        world.settle(6)
+        assert alice.closed is not None, "so that the client resumes"

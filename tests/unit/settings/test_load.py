@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sfu.settings.load import load, paths
-from sfu.settings.models import Settings
+from sfu.settings.models import RoomPreset, Settings
 from sfu.settings.sources import SettingsError
 
 
@@ -107,6 +107,21 @@ def test_a_secret_is_never_in_an_error() -> None:
     with pytest.raises(SettingsError) as excinfo:
         load(environment={"AIRSIDE_KEYS": "hunter2"})
     assert "hunter2" not in problems(excinfo)
+
+
+def test_room_presets(tmp_path: Path) -> None:
+    file = tmp_path / "sfu.yaml"
+    file.write_text("room:\n  presets:\n    small:\n      max_participants: 2\n      sync_streams: true\n")
+    small = RoomPreset(max_participants=2, sync_streams=True)
+    assert load(file).room.presets == {"small": small}
+    text = "{small: {max_participants: 2, sync_streams: true}}"
+    assert load(environment={"AIRSIDE_ROOM__PRESETS": text}).room.presets == {"small": small}
+    assert (
+        load(flags={"room.presets.small.max_participants": "2"}).room.presets["small"].max_participants == 2
+    )
+    for wrong in ("[1]", "{small: {size: 2}}", "{small: 3}", "{{"):
+        with pytest.raises(SettingsError):
+            load(environment={"AIRSIDE_ROOM__PRESETS": wrong})
 
 
 def test_every_setting_can_be_given_by_environment() -> None:
