@@ -12,6 +12,7 @@ mod layers;
 mod loss;
 mod packet_path;
 mod paths;
+mod promises;
 mod quality;
 mod red;
 mod sim;

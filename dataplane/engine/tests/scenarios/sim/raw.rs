@@ -166,18 +166,27 @@ impl RawClient {
 
     /// RTP packets that came, decrypted.
     pub fn media(&mut self, sim: &mut Sim) -> Vec<(RtpView, Vec<u8>)> {
+        self.media_and_reports(sim).0
+    }
+
+    /// RTP packets and RTCP compounds that came, decrypted.
+    pub fn media_and_reports(&mut self, sim: &mut Sim) -> (Vec<(RtpView, Vec<u8>)>, Vec<Vec<u8>>) {
+        let (mut media, mut reports) = (Vec::new(), Vec::new());
         let datagrams = self.receive(sim);
         let srtp = self.inward.as_mut().unwrap();
-        let open = |mut data: Vec<u8>| {
-            if !(128..192).contains(&data[0]) || (192..224).contains(&data[1]) {
-                return None;
+        for mut data in datagrams.into_iter().filter(|data| (128..192).contains(&data[0])) {
+            if (192..224).contains(&data[1]) {
+                let Ok(len) = srtp.unprotect_rtcp(&mut data) else { continue };
+                data.truncate(len);
+                reports.push(data);
+                continue;
             }
-            let view = RtpView::parse(&data).ok()?;
-            let opened = srtp.unprotect_rtp(&mut data, &view).ok()?;
+            let Ok(view) = RtpView::parse(&data) else { continue };
+            let Ok(opened) = srtp.unprotect_rtp(&mut data, &view) else { continue };
             data.truncate(opened.len);
-            Some((view, data))
-        };
-        datagrams.into_iter().filter_map(open).collect()
+            media.push((view, data));
+        }
+        (media, reports)
     }
 
     /// Lets the server's answers pass unread.
