@@ -13,6 +13,9 @@ use airside_engine::stun::{BindingRequest, IceRole, MAX_MESSAGE_LEN, write_bindi
 use super::network::Flight;
 use super::{EXTENSIONS, Peer, ROOM, Sim, client_credentials, credentials};
 
+/// Header and bytes of a decrypted RTP packet.
+pub type Media = (RtpView, Vec<u8>);
+
 pub struct RawClient {
     /// Its node is that of nobody.
     pub peer: Peer,
@@ -165,12 +168,12 @@ impl RawClient {
     }
 
     /// RTP packets that came, decrypted.
-    pub fn media(&mut self, sim: &mut Sim) -> Vec<(RtpView, Vec<u8>)> {
+    pub fn media(&mut self, sim: &mut Sim) -> Vec<Media> {
         self.media_and_reports(sim).0
     }
 
     /// RTP packets and RTCP compounds that came, decrypted.
-    pub fn media_and_reports(&mut self, sim: &mut Sim) -> (Vec<(RtpView, Vec<u8>)>, Vec<Vec<u8>>) {
+    pub fn media_and_reports(&mut self, sim: &mut Sim) -> (Vec<Media>, Vec<Vec<u8>>) {
         let (mut media, mut reports) = (Vec::new(), Vec::new());
         let datagrams = self.receive(sim);
         let srtp = self.inward.as_mut().unwrap();
