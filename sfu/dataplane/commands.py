@@ -83,6 +83,8 @@ class SetRemote:
     data: bool
     opens_channels: bool = False
     """We open the data channels, labelled as the member's dialect wants them; else the peer does."""
+    congestion_control: bool = False
+    """Send no more than the peer reports to arrive: paced, and with layers chosen by bitrate."""
 
 
 @dataclass(frozen=True, slots=True)

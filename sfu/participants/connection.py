@@ -33,12 +33,20 @@ class Connection:
     """One transport in its room. `consider` changes nothing; `commit` makes an answer true."""
 
     def __init__(
-        self, plane: PacketPlane, room: RoomId, policy: CodecPolicy, slot_rule: SlotRule = SlotRule.ANY
+        self,
+        plane: PacketPlane,
+        room: RoomId,
+        policy: CodecPolicy,
+        slot_rule: SlotRule = SlotRule.ANY,
+        *,
+        congestion_control: bool,
     ) -> None:
         self.transport: TransportId = plane.new_transport_id()
         self.room = room
         self.worker = plane.place(room)
         self.slots: dict[SlotId, Slot] = {}
+        self.congestion_control = congestion_control
+        """What is sent follows what the client's network takes."""
         self._slot_rule = slot_rule
         credentials = plane.credentials(self.worker)
         local = LocalDescription(
@@ -82,8 +90,8 @@ class Connection:
             commands.append(AddTransport(self.transport, self.room, Role.SERVER, credentials))
         elif considered.negotiation.ice_restart:
             commands.append(RestartIce(self.transport, credentials))
-        remote = remote_command(self.transport, after)
-        if before is None or remote != remote_command(self.transport, before):
+        remote = remote_command(self, after)
+        if before is None or remote != remote_command(self, before):
             commands.append(remote)
         commands += self._change_slots(before.send if before is not None else (), after.send)
         self.peer.settle(considered)
@@ -139,10 +147,10 @@ def _slot_source(plane: PacketPlane) -> Callable[[], SlotIds]:
     return lambda: SlotIds(plane.new_slot_id(), new_ssrc(), new_ssrc())
 
 
-def remote_command(transport: TransportId, plan: TransportPlan, *, opens_channels: bool = False) -> SetRemote:
+def remote_command(connection: Connection, plan: TransportPlan, *, opens_channels: bool = False) -> SetRemote:
     """The command that makes the plane know the far side."""
     return SetRemote(
-        transport=transport,
+        transport=connection.transport,
         ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
         fingerprints=plan.fingerprints,
         candidates=(),
@@ -152,6 +160,7 @@ def remote_command(transport: TransportId, plan: TransportPlan, *, opens_channel
         remb=plan.remb,
         data=plan.data,
         opens_channels=opens_channels,
+        congestion_control=connection.congestion_control,
     )
 
 

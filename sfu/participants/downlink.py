@@ -39,8 +39,10 @@ Route = Subscribe | Unsubscribe | UpdateSubscription
 class Downlink:
     """Begin with `offer`; feed its answer to `accept`; then offer again when `sections` or names changed."""
 
-    def __init__(self, plane: PacketPlane, room: RoomId, policy: CodecPolicy) -> None:
-        self.connection = Connection(plane, room, policy)
+    def __init__(
+        self, plane: PacketPlane, room: RoomId, policy: CodecPolicy, *, congestion_control: bool
+    ) -> None:
+        self.connection = Connection(plane, room, policy, congestion_control=congestion_control)
         self.offer_id = 0
         """Of the newest offer, counted from 1."""
         self.grown = False
@@ -125,8 +127,8 @@ class Downlink:
         before = peer.plan
         after = peer.handle_answer(sdp).plan
         commands: list[Command] = []
-        remote = remote_command(self.transport, after, opens_channels=True)
-        if before is None or remote != remote_command(self.transport, before, opens_channels=True):
+        remote = remote_command(self.connection, after, opens_channels=True)
+        if before is None or remote != remote_command(self.connection, before, opens_channels=True):
             commands.append(remote)
         agreed = {section.slot: section.codecs for section in before.send} if before is not None else {}
         left = set(self._known)

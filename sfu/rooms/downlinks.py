@@ -21,7 +21,12 @@ ANSWER_TIMEOUT_S = 15.0
 def start(room: Room, member: Participant) -> None:
     """Give it a downlink; the first offer goes out when its routes are planned, in a later turn."""
     context = room.context
-    member.downlink = Downlink(context.plane, room.id, context.policy)
+    member.downlink = Downlink(
+        context.plane,
+        room.id,
+        context.policy,
+        congestion_control=context.settings.rtc.congestion_control,
+    )
     room.await_connection(member)
     room.planner.mark(member)
 

@@ -79,7 +79,13 @@ def prepare(
     limits = context.settings.limits
     check_offer(sdp, tuple(requests), limits)
     if connection is None:
-        connection = Connection(context.plane, room, context.policy, _slot_rule(shape))
+        connection = Connection(
+            context.plane,
+            room,
+            context.policy,
+            _slot_rule(shape),
+            congestion_control=context.settings.rtc.congestion_control,
+        )
     considered = connection.consider(sdp)
     if len(considered.negotiation.agreed.sections) > limits.sections:
         raise LimitExceededError("the number of media sections", limits.sections)

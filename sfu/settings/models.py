@@ -79,6 +79,9 @@ class RtcSettings(Section):
     room_share: PositiveCount = 50
     """Participants of one room on a worker before the next worker gets some. Small rooms stay on one: a
     packet between two workers costs a hand-over; a large room needs more than one core."""
+    congestion_control: bool = True
+    """Send each client no more than its network takes: packets are paced and video layers chosen by
+    bitrate, from the client's feedback. Off: layers follow the size of the picture only."""
     announce: tuple[IpAddress, ...] = ()
     """IP addresses given to clients. Empty: every address of this machine that is not loopback.
     Must be set where a container or NAT hides the public one."""

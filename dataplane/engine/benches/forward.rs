@@ -274,6 +274,7 @@ fn client(server: &mut Engine, identity: &Identity, id: u64, now: Instant) -> Cl
         remb: false,
         data: false,
         opens_channels: false,
+        congestion_control: false,
     };
     let add = |role, local| {
         let room = RoomId(1);

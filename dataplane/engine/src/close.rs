@@ -107,6 +107,9 @@ impl Engine {
             return;
         }
         self.send_reports(key, now);
+        self.drain_pacer(key, now);
+        self.allocate_if_due(key, now);
+        self.end_overload(key, now);
         if let Some(channels) = &mut self.transports[key].channels {
             channels.handle_timeout(now);
             self.after_channels(key, now);

@@ -176,6 +176,9 @@ pub struct SetRemote {
     /// We open the data channels, labelled as the member's dialect wants them. Server role only: a
     /// client always does.
     pub opens_channels: bool,
+    /// No more is sent than the way to the peer takes, as far as the peer reports on it: packets are
+    /// paced, and video layers chosen by bitrate. Server role only; stays on once it was.
+    pub congestion_control: bool,
 }
 
 /// Audio or video.

@@ -5,17 +5,29 @@
 
 use std::time::Instant;
 
+use crate::bwe::ProbeId;
 use crate::codec::dependency_descriptor::{Change, MAX_LEN};
 use crate::error::DropReason;
 use crate::net::TransmitArena;
 use crate::packet::{Described, PassThrough, SourcePacket};
 use crate::rtp::{ExtensionKind, HeaderFields, ShortName, write_header};
-use crate::slot::{Resent, Rewritten, Slot};
+use crate::slot::{Padding, Resent, Rewritten, Slot};
 use crate::transport::Transport;
 use crate::units::NtpTime;
 
 /// Extensions we may write into one packet.
 const MAX_EXTENSIONS: usize = 8;
+
+/// Padding of one packet, the longest there can be: the last byte tells its length (RFC 3550,
+/// section 5.1).
+const PADDING_LEN: usize = 255;
+const PADDING: [u8; PADDING_LEN] = {
+    let mut padding = [0; PADDING_LEN];
+    padding[PADDING_LEN - 1] = PADDING_LEN as u8;
+    padding
+};
+/// Bit of the first header byte that says that there is padding.
+const PADDING_BIT: u8 = 0x20;
 
 /// What is the same for everything sent in one turn.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +53,9 @@ struct Parts<'a> {
     names: [Option<(ExtensionKind, &'a ShortName)>; 2],
     pass: PassThrough,
     descriptor: Option<(&'a Described, Change)>,
+    /// The payload is padding.
+    padding: bool,
+    probe: Option<ProbeId>,
 }
 
 /// Sends a forwarded packet to the slot's transport.
@@ -54,6 +69,7 @@ pub(crate) fn send_media(
     slot: &mut Slot,
     packet: &SourcePacket,
     rewritten: &Rewritten,
+    probe: Option<ProbeId>,
     turn: &Turn,
 ) -> Result<(), DropReason> {
     let names = if slot.acknowledged {
@@ -74,6 +90,8 @@ pub(crate) fn send_media(
         names,
         pass: PassThrough { orientation: rewritten.orientation, ..packet.extensions },
         descriptor: packet.described.as_deref().zip(rewritten.descriptor),
+        padding: false,
+        probe,
     };
     let len = write_packet(arena, transport, &parts, turn)?;
     let payload_len = prefix.bytes().len() + payload.len();
@@ -82,7 +100,7 @@ pub(crate) fn send_media(
     Ok(())
 }
 
-/// Sends a lost packet again by RTX, within the transport's budget for repair.
+/// Sends a packet again by RTX: because it was lost, or for a probe. Returns its length.
 ///
 /// # Errors
 /// Why it was not sent.
@@ -92,8 +110,9 @@ pub(crate) fn send_again(
     slot: &Slot,
     packet: &SourcePacket,
     resent: &Resent,
+    probe: Option<ProbeId>,
     turn: &Turn,
-) -> Result<(), DropReason> {
+) -> Result<usize, DropReason> {
     let names = if slot.acknowledged {
         [None, None]
     } else {
@@ -111,9 +130,35 @@ pub(crate) fn send_again(
         names,
         pass: packet.extensions,
         descriptor: packet.described.as_deref().zip(resent.descriptor),
+        padding: false,
+        probe,
     };
-    write_packet(arena, transport, &parts, turn)?;
-    Ok(())
+    write_packet(arena, transport, &parts, turn)
+}
+
+/// Sends a packet of nothing but padding by RTX, for a probe. Returns its length.
+///
+/// # Errors
+/// Why it was not sent.
+pub(crate) fn send_padding(
+    arena: &mut TransmitArena,
+    transport: &mut Transport,
+    padding: &Padding,
+    probe: ProbeId,
+    turn: &Turn,
+) -> Result<usize, DropReason> {
+    let parts = Parts {
+        index: padding.index,
+        fields: &padding.fields,
+        prefix: [&[], &[]],
+        payload: &PADDING,
+        names: [None, None],
+        pass: PassThrough::default(),
+        descriptor: None,
+        padding: true,
+        probe: Some(probe),
+    };
+    write_packet(arena, transport, &parts, turn)
 }
 
 /// Writes and encrypts one packet at the end of the arena. Returns its length.
@@ -163,6 +208,9 @@ fn write_packet(
     }
     let header = write_header(out, parts.fields, &extensions[..count], map);
     let header = header.ok_or(DropReason::TooBig)?;
+    if parts.padding {
+        out[0] |= PADDING_BIT;
+    }
 
     let mut at = header.len;
     for prefix in parts.prefix {
@@ -174,7 +222,11 @@ fn write_packet(
     let len = srtp.protect_rtp_from(parts.index, out, header.len, prefix_len, parts.payload)?;
     arena.commit(tuple, len);
     if header.transport_cc_at.is_some() {
-        transport.next_transport_cc = transport.next_transport_cc.wrapping_add(1);
+        let number = transport.next_transport_cc;
+        transport.next_transport_cc = number.wrapping_add(1);
+        if let Some(sending) = &mut transport.sending {
+            sending.on_sent(number, len, parts.probe, turn.now);
+        }
     }
     transport.stats.packets_sent += 1;
     transport.stats.bytes_sent += len as u64;

@@ -15,6 +15,7 @@ use rand::rngs::SmallRng;
 use rustc_hash::FxHashMap;
 use slab::Slab;
 
+use crate::allocator::TrackInput;
 use crate::clock::WallClock;
 use crate::config::EngineConfig;
 use crate::envelope::routing::{self, RoutingTable};
@@ -62,9 +63,12 @@ pub struct Engine {
     /// Packets taken in by this turn, not yet forwarded.
     pub(crate) turn: Vec<Routed>,
     pub(crate) pool: PacketPool,
+    /// Transports for which layers are to be chosen anew.
+    pub(crate) reallocate: Vec<usize>,
     /// Memory used within one call only.
     pub(crate) scratch: Vec<u8>,
     pub(crate) missing: Vec<u16>,
+    pub(crate) track_inputs: Vec<TrackInput>,
     pub(crate) data_targets: Vec<routing::Target>,
     pub(crate) data_touched: Vec<usize>,
     /// Transports for which forwarding panicked.
@@ -105,8 +109,10 @@ impl Engine {
             out: Output::new(),
             turn: Vec::new(),
             pool: PacketPool::default(),
+            reallocate: Vec::new(),
             scratch: Vec::new(),
             missing: Vec::new(),
+            track_inputs: Vec::new(),
             data_targets: Vec::new(),
             data_touched: Vec::new(),
             broken: Vec::new(),
@@ -144,6 +150,7 @@ impl Engine {
     /// Acts on passed deadlines; an early or extra call does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = now;
+        self.allocate_due(now);
         while let Some(key) = self.timers.pop_due(now) {
             match key {
                 TimerKey::Transport(key) => {
@@ -160,7 +167,8 @@ impl Engine {
     /// what has been received and is to be sent.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        if self.handshakes.is_empty() { self.timers.next() } else { Some(self.now) }
+        let idle = self.handshakes.is_empty() && self.reallocate.is_empty();
+        if idle { self.timers.next() } else { Some(self.now) }
     }
 
     /// What is to be sent. To be sent, and [cleared](TransmitArena::clear), after every call of a

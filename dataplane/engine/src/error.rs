@@ -223,6 +223,8 @@ drop_reasons! {
     WaitingForKeyframe => "waiting_for_keyframe",
     /// Subscription is paused.
     Paused => "paused",
+    /// The path is too slow: the pacer dropped it, and its track up to the next keyframe.
+    PacerFull => "pacer_full",
     /// Would not fit our largest datagram after rewriting.
     TooBig => "too_big",
 

@@ -3,16 +3,19 @@
 use std::time::Instant;
 
 use crate::command::Target;
-use crate::egress::{Turn, send_again};
+use crate::egress::Turn;
 use crate::engine::Engine;
 use crate::error::DropReason;
+use crate::pace::pace_again;
 use crate::ring::RingMessage;
 use crate::rtcp::{
     Compound, DlrrItem, Nack, ReportBlock, Rtcp, SenderInfo, Twcc, Xr, XrBlock, write_dlrr,
 };
 use crate::sender::SourceClock;
+use crate::sending::Sending;
 use crate::slot::Slot;
 use crate::transport::Transport;
+use crate::units::Bitrate;
 
 /// Packets of one compound that are looked at: more is no report but an attack.
 const MAX_PACKETS: usize = 64;
@@ -46,9 +49,13 @@ impl Engine {
                         }
                     }
                 }
-                Rtcp::Twcc(feedback) => self.transports[key].on_transport_feedback(&feedback),
+                Rtcp::Twcc(feedback) => {
+                    self.transports[key].on_transport_feedback(&feedback, now);
+                    self.follow_estimate(key, now);
+                }
                 Rtcp::Remb(remb) => {
-                    self.transports[key].stats.remb_bps = Some(remb.bitrate.as_bps());
+                    self.transports[key].on_remb(remb.bitrate, now);
+                    self.follow_estimate(key, now);
                 }
                 Rtcp::Xr(report) => self.on_extended_report(key, &report, now),
                 // Names of the peer's sources, and sources that say they stop: tracks end by
@@ -112,16 +119,21 @@ impl Engine {
             let Some((layer, source_seq, out)) = slot.lost(sequence) else { continue };
             let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
             let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
-            let wanted = slot.rtx_ssrc.is_some() && slot.responder.admit(out, rtt, now).is_ok();
+            let wanted = slot.rtx_ssrc.is_some()
+                && !slot.is_leaving()
+                && slot.responder.admit(out, rtt, now).is_ok();
             if !wanted || !transport.repair.take(packet.payload.len(), now) {
                 continue;
             }
             let Some(resent) = slot.resend(packet, out) else { continue };
+            slot.stats.resent += 1;
             let arena = &mut self.out.arena;
-            if let Err(reason) = send_again(arena, transport, slot, packet, &resent, &turn) {
+            let sent = pace_again(arena, transport, (slot_key, slot), packet, resent, &turn);
+            if let Err(reason) = sent {
                 self.out.drops.count(reason);
             }
         }
+        self.arm_transport(key);
     }
 
     /// A subscriber cannot decode: the layer it gets, or waits for, needs a keyframe.
@@ -187,11 +199,22 @@ impl Engine {
 }
 
 impl Transport {
-    /// How many of our packets reached the peer. The estimate of its bandwidth will start here.
-    fn on_transport_feedback(&mut self, feedback: &Twcc<'_>) {
+    /// Which of our packets reached the peer, and when.
+    fn on_transport_feedback(&mut self, feedback: &Twcc<'_>, now: Instant) {
         let received = feedback.received().count() as u64;
         self.stats.transport_feedbacks += 1;
         self.stats.transport_cc_received += received;
         self.stats.transport_cc_lost += u64::from(feedback.status_count).saturating_sub(received);
+        if let Some(sending) = &mut self.sending {
+            sending.on_feedback(feedback, now);
+        }
+    }
+
+    /// How much the peer thinks reaches it. One that says so is limited by it from then on.
+    fn on_remb(&mut self, rate: Bitrate, now: Instant) {
+        self.stats.remb_bps = Some(rate.as_bps());
+        if self.limited {
+            self.sending.get_or_insert_with(|| Box::new(Sending::new())).on_remb(rate, now);
+        }
     }
 }

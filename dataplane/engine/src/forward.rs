@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::command::Target;
-use crate::egress::{Turn, send_media};
+use crate::egress::Turn;
 use crate::engine::Engine;
 use crate::event::{CloseReason, Event};
 use crate::events::EventQueue;
 use crate::layer::Layer;
 use crate::layers::Cause;
+use crate::pace::pace_media;
 use crate::packet::{Form, SourcePacket};
 use crate::ring::RingMessage;
 use crate::slot::Slot;
@@ -24,6 +25,7 @@ pub(crate) type Routed = (usize, Arc<SourcePacket>);
 impl Engine {
     /// Sends the packets that this turn brought to slots and readers.
     pub(crate) fn forward_turn(&mut self, now: Instant) {
+        self.allocate_due(now);
         if self.turn.is_empty() {
             return;
         }
@@ -127,11 +129,11 @@ impl Engine {
                 continue;
             }
             let before = (slot.stats.switches, slot.current().map(|layer| layer.spatial));
-            let mut send = |slot: &mut Slot, packet: &SourcePacket| {
+            let mut send = |slot: &mut Slot, packet: &Arc<SourcePacket>| {
                 let outcome = slot.rewrite(packet, track, turn.now).and_then(|rewritten| {
                     let marker = rewritten.fields.marker;
                     slot.meter.on_forwarded(packet, marker, transport.rtt.get(), turn.now);
-                    send_media(arena, transport, slot, packet, &rewritten, turn)
+                    pace_media(arena, transport, (slot_key, slot), packet, rewritten, turn)
                 });
                 if let Err(reason) = outcome {
                     self.out.drops.count(reason);
@@ -165,6 +167,10 @@ impl Engine {
                 self.out.events.push(Event::SlotLayer { slot: slot.id, layer });
             }
         }
+        let waiting = transport.sending.as_ref().and_then(|sending| sending.pacer.poll_timeout());
+        if let Some(at) = waiting {
+            self.timers.arm(TimerKey::Transport(slot.transport), &mut transport.wake, at);
+        }
         (layers, slot.waits_for().map_or(0, |layer| 1 << layer))
     }
 
@@ -174,10 +180,21 @@ impl Engine {
         let mut fanout = std::mem::take(&mut track.fanout);
         let mut wanted = 0u8;
         for entry in &mut fanout {
-            let Some(slot) = self.slots.get_mut(entry.slot) else { continue };
+            let Some(slot) = self.slots.get(entry.slot) else { continue };
+            if self.is_limited(slot) {
+                let (transport, unknown) = (slot.transport, slot.allocation().is_none());
+                self.want_allocation(transport);
+                if unknown {
+                    continue;
+                }
+            }
+            let (Some(slot), Some(track)) = (self.slots.get_mut(entry.slot), self.tracks.get(key))
+            else {
+                continue;
+            };
             wanted |= retarget(slot, track, &mut self.out.events, &mut entry.layers, now);
         }
-        track.fanout = fanout;
+        self.tracks[key].fanout = fanout;
         for layer in 0..8 {
             if wanted >> layer & 1 == 1 {
                 self.want_keyframe(key, layer, now);
@@ -186,7 +203,8 @@ impl Engine {
     }
 }
 
-/// Lets one slot choose its layer again. Returns the layers of which it waits for a keyframe.
+/// Lets one slot follow what is wanted and what the path allows. Returns the layers of which it waits
+/// for a keyframe.
 pub(crate) fn retarget(
     slot: &mut Slot,
     track: &Track,
@@ -196,7 +214,8 @@ pub(crate) fn retarget(
 ) -> u8 {
     let before = slot.current();
     slot.follow_live(track);
-    slot.set_target(slot.wanted(track), Cause::Wish, now);
+    let (target, cause) = slot.allocated().unwrap_or_else(|| (slot.wanted(track), Cause::Wish));
+    slot.set_target(target, cause, now);
     *layers = slot.interest();
     let spatial = |layer: Option<Layer>| layer.map(|layer| layer.spatial);
     if spatial(slot.current()) != spatial(before) {

@@ -5,6 +5,7 @@
 //! worker.
 #![forbid(unsafe_code)]
 
+mod allocate;
 pub mod allocator;
 pub mod audio_level;
 pub mod bwe;
@@ -38,6 +39,7 @@ pub mod nack;
 pub mod net;
 mod offset_map;
 mod output;
+mod pace;
 pub mod pacer;
 pub mod packet;
 mod publish;
@@ -55,6 +57,7 @@ pub mod rtp;
 pub mod rtt;
 pub mod sctp;
 pub mod sender;
+mod sending;
 pub mod seq_map;
 pub mod seq_num;
 mod slot;

@@ -12,7 +12,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::bwe::{PacketClass, ProbeCluster, ProbeId};
+use crate::bwe::{ProbeCluster, ProbeId};
 use crate::ids::SlotId;
 use crate::units::{Bitrate, DataSize};
 
@@ -31,6 +31,8 @@ const MIN_RATE: Bitrate = Bitrate::kbps(300);
 const DEPTH: Duration = Duration::from_millis(10);
 const MIN_DEPTH: DataSize = DataSize::bytes(2 * 1200);
 const MAX_DEPTH: DataSize = DataSize::bytes(12 * 1200);
+/// The same while a probe lasts.
+const PROBE_DEPTH: DataSize = DataSize::bytes(1200);
 /// Audio may run the bucket this far into debt, no further: it must not stop video for long.
 const MAX_DEBT: DataSize = DataSize::bytes(4 * 1200);
 /// While something waits, it is looked after at this pace ...
@@ -63,10 +65,21 @@ const HOLD_PAUSE: Duration = Duration::from_secs(5);
 const QUEUES: usize = 1 + IMPORTANCES;
 const IMPORTANCES: usize = 3;
 
+/// What a packet carries; audio is never throttled but counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketClass {
+    /// Opus.
+    Audio,
+    /// A forwarded video packet.
+    Video,
+    /// A retransmission that was asked for.
+    Retransmission,
+}
+
 /// What the pacer must know of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Audio, video or retransmission. Padding is not pushed, see [`Pacer::poll_padding`].
+    /// Padding is not pushed, see [`Pacer::poll_padding`].
     pub class: PacketClass,
     /// The section it belongs to; packets of one slot and class never overtake each other.
     pub slot: SlotId,
@@ -80,15 +93,22 @@ pub struct Header {
     pub end: bool,
 }
 
-/// What to do with a packet that was pushed.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Verdict<T> {
+/// What to do with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
     /// Send it now; it belongs to the probe, if one is given.
-    Now(T, Option<ProbeId>),
-    /// It waits; `poll` gives it back.
-    Queued,
+    Now(Option<ProbeId>),
+    /// Let it wait: [`Pacer::queue`] must follow.
+    Wait(Place),
     /// Its track is being dropped until the next keyframe.
-    Dropped,
+    Drop,
+}
+
+/// Where a packet waits, from [`Pacer::admit`] to [`Pacer::queue`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    queue: usize,
+    key: bool,
 }
 
 /// A packet whose turn has come.
@@ -207,6 +227,8 @@ impl<T> Pacer<T> {
     /// Plays a probe: from now until it is complete everything that leaves belongs to it, and what
     /// media does not fill comes from [`Self::poll_padding`]. Replaces an unfinished one.
     pub fn start_probe(&mut self, cluster: ProbeCluster, now: Instant) {
+        // A burst says nothing about the rate of the path.
+        self.tokens = self.tokens.min(PROBE_DEPTH.as_bytes() as f64);
         self.probe = Some(Probe { cluster, since: now, packets: 0, bytes: 0 });
     }
 
@@ -227,25 +249,32 @@ impl<T> Pacer<T> {
         self.queued_bytes
     }
 
-    /// Takes a packet that is ready to leave.
-    pub fn push(&mut self, header: Header, item: T, now: Instant) -> Verdict<T> {
+    /// Judges a packet that is ready to leave.
+    #[inline]
+    pub fn admit(&mut self, header: &Header, now: Instant) -> Verdict {
         self.fill(now);
         if header.class == PacketClass::Audio {
-            return Verdict::Now(item, self.take(header.size));
+            return Verdict::Now(self.take(header.size));
         }
-        if !self.cut.is_empty() && !self.pass_cut(&header) {
-            return Verdict::Dropped;
+        if !self.cut.is_empty() && !self.pass_cut(header) {
+            return Verdict::Drop;
         }
-        let key = self.is_of_keyframe(&header);
+        let key = self.is_of_keyframe(header);
         if self.queued_packets == 0 && self.tokens > 0.0 && !self.held() {
-            return Verdict::Now(item, self.take(header.size));
+            return Verdict::Now(self.take(header.size));
         }
-        let queue = self.queue_of(&header);
+        Verdict::Wait(Place { queue: self.queue_of(header), key })
+    }
+
+    /// Takes a packet that has to wait; `poll` gives it back. False: the queue is too long, and the
+    /// packet was dropped with its track.
+    pub fn queue(&mut self, header: Header, place: Place, item: T, now: Instant) -> bool {
+        let Place { queue, key } = place;
         self.queues[queue].push_back(Waiting { header, key, pushed: now, item });
         self.queued_bytes += header.size;
         self.queued_packets += 1;
         self.shorten(now);
-        if self.cut.contains(&header.slot) { Verdict::Dropped } else { Verdict::Queued }
+        !self.cut.contains(&header.slot)
     }
 
     /// The next packet that may leave now.
@@ -264,6 +293,7 @@ impl<T> Pacer<T> {
     /// else padding, and tell its size to [`Self::sent_padding`]. Ask after `poll` gave nothing.
     pub fn poll_padding(&mut self, now: Instant) -> Option<ProbeId> {
         let probe = self.probe?;
+        self.fill(now);
         let elapsed = now.saturating_duration_since(probe.since);
         if elapsed > PROBE_TIMEOUT {
             self.probe = None;
@@ -289,17 +319,21 @@ impl<T> Pacer<T> {
         self.news.pop_front()
     }
 
-    /// A slot has another source, or none: what waits is of no use any more.
-    pub fn forget_slot(&mut self, slot: SlotId) {
-        self.drop_slot(slot);
+    /// A slot has another source, or none: what waits is of no use any more. Returns how many
+    /// packets that were.
+    pub fn forget_slot(&mut self, slot: SlotId) -> usize {
         self.cut.retain(|cut| *cut != slot);
         self.in_keyframe.retain(|open| *open != slot);
+        self.drop_slot(slot)
     }
 
     /// When to poll again.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let filled = self.filled?;
+        if !self.news.is_empty() {
+            return Some(filled);
+        }
         if self.probe.is_some() {
             return Some(filled + PROBE_TICK);
         }
@@ -352,13 +386,16 @@ impl<T> Pacer<T> {
 
     fn fill(&mut self, now: Instant) {
         let last = self.filled.replace(now).unwrap_or(now);
+        if last == now {
+            return;
+        }
         let elapsed = now.saturating_duration_since(last).as_secs_f64();
-        let rate = match &self.probe {
-            Some(probe) => self.rate.max(probe.cluster.rate),
-            None => self.rate,
+        let (rate, depth) = match &self.probe {
+            Some(probe) => (self.rate.max(probe.cluster.rate), PROBE_DEPTH.as_bytes() as f64),
+            None => (self.rate, self.depth),
         };
         self.tokens += elapsed * rate.as_f64_bps() / 8.0;
-        self.tokens = self.tokens.min(self.depth);
+        self.tokens = self.tokens.min(depth);
     }
 
     /// Books a packet that leaves; names the probe it belongs to.
@@ -426,6 +463,24 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Pushed {
+        Now(Option<ProbeId>),
+        Queued,
+        Dropped,
+    }
+
+    impl Pacer<u32> {
+        fn push(&mut self, header: Header, item: u32, now: Instant) -> Pushed {
+            match self.admit(&header, now) {
+                Verdict::Now(probe) => Pushed::Now(probe),
+                Verdict::Wait(place) if self.queue(header, place, item, now) => Pushed::Queued,
+                Verdict::Wait(_) | Verdict::Drop => Pushed::Dropped,
+            }
+        }
+    }
+
     const CAMERA: SlotId = SlotId(1);
     const SCREEN: SlotId = SlotId(2);
 
@@ -445,9 +500,9 @@ mod tests {
     /// Empties the bucket and leaves one packet waiting.
     fn saturate(pacer: &mut Pacer<u32>, now: Instant) {
         for i in 0..12 {
-            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Verdict::Now(i, None));
+            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Pushed::Now(None));
         }
-        assert_eq!(pacer.push(video(CAMERA, 1), 12, now), Verdict::Queued);
+        assert_eq!(pacer.push(video(CAMERA, 1), 12, now), Pushed::Queued);
     }
 
     fn drain(pacer: &mut Pacer<u32>, from: Instant, time: Duration) -> Vec<(Instant, u32)> {
@@ -482,7 +537,7 @@ mod tests {
         saturate(&mut pacer, now);
         let audio = Header { size: 150, ..header(PacketClass::Audio, SlotId(9), 0) };
         for i in 100..200 {
-            assert_eq!(pacer.push(audio, i, now), Verdict::Now(i, None));
+            assert_eq!(pacer.push(audio, i, now), Pushed::Now(None));
         }
         let first = drain(&mut pacer, now, 200 * MS)[0].0;
         assert!(first - now <= 78 * MS, "video waits for the debt of 4800 bytes at most");
@@ -513,20 +568,20 @@ mod tests {
         let (mut pacer, now) = (pacer(), Instant::now());
         saturate(&mut pacer, now);
         for i in 0..20 {
-            assert_eq!(pacer.push(video(SCREEN, 2), i, now), Verdict::Queued);
+            assert_eq!(pacer.push(video(SCREEN, 2), i, now), Pushed::Queued);
         }
         // 26 packets at 62.5 bytes/ms are 499 ms; the next is one too many.
         for i in 0..5 {
-            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Verdict::Queued);
+            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Pushed::Queued);
         }
-        assert_eq!(pacer.push(video(CAMERA, 1), 5, now), Verdict::Dropped);
+        assert_eq!(pacer.push(video(CAMERA, 1), 5, now), Pushed::Dropped);
         assert_eq!(pacer.poll_cut(), Some(Cut { slot: CAMERA, packets: 7 }));
         assert_eq!(pacer.poll_cut(), None);
-        assert_eq!(pacer.push(video(CAMERA, 1), 6, now), Verdict::Dropped);
+        assert_eq!(pacer.push(video(CAMERA, 1), 6, now), Pushed::Dropped);
         let resent = header(PacketClass::Retransmission, CAMERA, 1);
-        assert_eq!(pacer.push(resent, 6, now), Verdict::Dropped);
+        assert_eq!(pacer.push(resent, 6, now), Pushed::Dropped);
         let key = Header { keyframe: true, ..video(CAMERA, 1) };
-        assert_eq!(pacer.push(key, 7, now), Verdict::Queued);
+        assert_eq!(pacer.push(key, 7, now), Pushed::Queued);
         assert_eq!(pacer.queued_bytes(), 21 * 1200);
     }
 
@@ -537,15 +592,15 @@ mod tests {
         drain(&mut pacer, now, 300 * MS);
         let now = now + 300 * MS;
         let key = Header { keyframe: true, ..video(SCREEN, 2) };
-        assert_eq!(pacer.push(key, 0, now), Verdict::Now(0, None));
+        assert_eq!(pacer.push(key, 0, now), Pushed::Now(None));
         for i in 1..50 {
             let verdict = pacer.push(Header { end: i == 49, ..video(SCREEN, 2) }, i, now);
-            assert_ne!(verdict, Verdict::Dropped, "packet {i} of the keyframe");
+            assert_ne!(verdict, Pushed::Dropped, "packet {i} of the keyframe");
         }
         assert!(pacer.queue_delay(now) > MAX_QUEUE);
         // What follows waits behind it; another camera without a keyframe goes.
-        assert_eq!(pacer.push(video(SCREEN, 2), 50, now), Verdict::Queued);
-        assert_eq!(pacer.push(video(CAMERA, 1), 51, now), Verdict::Dropped);
+        assert_eq!(pacer.push(video(SCREEN, 2), 50, now), Pushed::Queued);
+        assert_eq!(pacer.push(video(CAMERA, 1), 51, now), Pushed::Dropped);
         for i in 52..200 {
             pacer.push(video(SCREEN, 2), i, now);
         }
@@ -556,14 +611,14 @@ mod tests {
     fn held_video_waits_and_is_dropped_when_old() {
         let (mut pacer, now) = (pacer(), Instant::now());
         pacer.set_path_queue(HOLD_ABOVE + MS, now);
-        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Queued);
+        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Pushed::Queued);
         assert_eq!(pacer.poll(now + 100 * MS), None);
         assert_eq!(pacer.poll_timeout(), None);
         pacer.set_path_queue(HOLD_UNTIL_BELOW, now + 400 * MS);
-        assert_eq!(pacer.push(video(CAMERA, 1), 1, now + 501 * MS), Verdict::Dropped);
+        assert_eq!(pacer.push(video(CAMERA, 1), 1, now + 501 * MS), Pushed::Dropped);
         pacer.set_path_queue(HOLD_UNTIL_BELOW - MS, now + 502 * MS);
         let key = Header { keyframe: true, ..video(CAMERA, 1) };
-        assert_eq!(pacer.push(key, 2, now + 502 * MS), Verdict::Now(2, None));
+        assert_eq!(pacer.push(key, 2, now + 502 * MS), Pushed::Now(None));
     }
 
     #[test]
@@ -589,7 +644,7 @@ mod tests {
         pacer.push(video(CAMERA, 1), 0, now);
         pacer.start_probe(cluster, now);
         let start = now;
-        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Now(0, Some(ProbeId(7))));
+        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Pushed::Now(Some(ProbeId(7))));
         let mut sent = 1;
         while pacer.probe.is_some() {
             now += 2 * MS;
@@ -601,7 +656,7 @@ mod tests {
         assert_eq!(sent, 9, "over 10 000 bytes");
         let took = now - start;
         assert!(took >= 18 * MS && took <= 22 * MS, "{took:?}");
-        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Verdict::Now(0, None));
+        assert_eq!(pacer.push(video(CAMERA, 1), 0, now + 20 * MS), Pushed::Now(None));
     }
 
     #[test]

@@ -30,7 +30,15 @@ struct Voice {
 pub(crate) struct RoomAudio {
     voices: Vec<Voice>,
     speakers: Speakers<TrackId>,
+    speaking: Vec<TrackId>,
     wake: Wake,
+}
+
+impl RoomAudio {
+    /// Audio tracks that are heard now.
+    pub(crate) fn speaking(&self) -> &[TrackId] {
+        &self.speaking
+    }
 }
 
 impl Engine {
@@ -76,6 +84,8 @@ impl Engine {
         audio.wake.fired();
         let levels = audio.voices.iter().map(|voice| (voice.id, voice.level.level(now)));
         if let Some(speakers) = audio.speakers.update(levels, now) {
+            audio.speaking.clear();
+            audio.speaking.extend(speakers.iter().map(|(track, _)| *track));
             self.out.events.push(Event::Speakers { room, speakers: speakers.to_vec() });
         }
         if audio.voices.is_empty() {

@@ -147,6 +147,12 @@ impl Sender {
         Some(SenderReport { ntp, rtp, packets: self.packets, octets: self.octets })
     }
 
+    /// Newest timestamp sent; 0 before the first.
+    #[must_use]
+    pub fn last_timestamp(&self) -> u32 {
+        self.last_sent.map_or(0, |(timestamp, _)| timestamp)
+    }
+
     /// Packets sent, modulo 2^32.
     #[must_use]
     pub fn packets(&self) -> u32 {

@@ -3,11 +3,13 @@
 //! Sequence numbers, timestamps and picture ids go on over every change of source, so that binding
 //! another track is no more to the receiver than a layer switch.
 
+mod allocation;
 mod audio;
 mod rewrite;
 mod target;
 
-pub(crate) use rewrite::{Resent, Rewritten};
+use allocation::Allocation;
+pub(crate) use rewrite::{Padding, Resent, Rewritten};
 
 use std::time::{Duration, Instant};
 
@@ -96,6 +98,8 @@ pub(crate) struct Slot {
     selector: Selector,
     codec: Option<u8>,
     target: Option<Layer>,
+    /// What the path to the subscriber allows; `None`: nobody asked it.
+    allocation: Option<Allocation>,
     /// Bit per stream that has packets.
     live: u8,
     /// How the next start relates to what was sent before.
@@ -149,6 +153,7 @@ impl Slot {
             selector: Selector::new(Codec::Opus, Shape::Simulcast),
             codec: None,
             target: None,
+            allocation: None,
             live: u8::MAX,
             situation: Situation::Rebound,
             seq: SeqMap::new(random as u32, ranges),

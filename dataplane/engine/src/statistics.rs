@@ -6,7 +6,9 @@ use crate::command::MediaKind;
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::event::Event;
+use crate::layer::Layer;
 use crate::stats::{StatsColumns, Table, TableBuilder};
+use crate::units::Bitrate;
 
 /// Stands for "no such thing" in a column of ids or indices.
 const NONE: u64 = u64::MAX;
@@ -24,7 +26,7 @@ impl Engine {
         columns.tables = vec![
             self.worker_table(),
             self.out.drops.table(),
-            self.transport_table(),
+            self.transport_table(now),
             self.layer_table(now),
             self.slot_table(),
             self.quality_table(),
@@ -54,7 +56,7 @@ impl Engine {
         table.finish()
     }
 
-    fn transport_table(&self) -> Table {
+    fn transport_table(&self, now: Instant) -> Table {
         let mut table = TableBuilder::new("transports");
         for (_, transport) in &self.transports {
             let stats = &transport.stats;
@@ -76,6 +78,26 @@ impl Engine {
                 .count("data_messages_sent", stats.data_messages_sent)
                 .measure("remb_bps", stats.remb_bps.map(|bps| bps as f64))
                 .measure("rtt_s", rtt);
+            let sending = transport.sending.as_ref().map(|sending| sending.figures(now));
+            let rate = |rate: Option<Bitrate>| rate.map(Bitrate::as_f64_bps);
+            let parts = sending.map(|figures| figures.parts);
+            let summary = transport.sending.as_ref().and_then(|sending| sending.summary);
+            table
+                .count("probes", sending.map_or(0, |figures| figures.probes))
+                .count("pacer_dropped", sending.map_or(0, |figures| figures.cut))
+                .count(
+                    "pacer_queue_bytes",
+                    sending.map_or(0, |figures| figures.queued_bytes as u64),
+                )
+                .measure("pacer_delay_s", sending.map(|figures| figures.queue_delay.as_secs_f64()))
+                .measure("estimate_bps", rate(sending.and_then(|figures| figures.estimate)))
+                .measure("delay_based_bps", rate(parts.map(|parts| parts.delay_based)))
+                .measure("loss_based_bps", rate(parts.and_then(|parts| parts.loss_based)))
+                .measure("acknowledged_bps", rate(parts.and_then(|parts| parts.acknowledged)))
+                .measure("path_loss", parts.map(|parts| parts.loss))
+                .measure("allocated_bps", rate(summary.map(|summary| summary.allocated)))
+                .measure("wanted_bps", rate(summary.map(|summary| summary.wanted)))
+                .measure("goal_bps", rate(summary.and_then(|summary| summary.goal)));
         }
         table.finish()
     }
@@ -124,6 +146,10 @@ impl Engine {
                 (slot.meter.reported(), slot.meter.freezes());
             let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
             let transport = self.transports.get(slot.transport);
+            let decision = slot.allocation().map(|allocation| allocation.decision);
+            let given = decision.map(|decision| decision.reason.rates());
+            let rate = |rate: Option<Bitrate>| rate.map(Bitrate::as_f64_bps);
+            let temporal = |layer: Layer| u64::from(layer.temporal);
             table
                 .row()
                 .count("slot", slot.id.0)
@@ -144,6 +170,12 @@ impl Engine {
                 .count("freezes", freezes.into())
                 .measure("frozen_s", Some(frozen.as_secs_f64()))
                 .measure("score", Some(slot.meter.score()))
+                .count("target_temporal", decision.and_then(|d| d.target).map_or(NONE, temporal))
+                .count("reason", decision.map_or(0, |decision| decision.reason.code().into()))
+                .count("paused_by_network", decision.is_some_and(|d| d.paused).into())
+                .measure("allocated_bps", rate(decision.map(|decision| decision.rate)))
+                .measure("available_bps", rate(given.map(|given| given.0)))
+                .measure("needed_bps", rate(given.map(|given| given.1)))
                 .measure("fraction_lost", Some(f64::from(stats.fraction_lost) / 256.0))
                 .measure("jitter_s", Some(f64::from(stats.jitter) / f64::from(slot.clock_rate())));
         }

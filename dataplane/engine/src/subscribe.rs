@@ -7,7 +7,6 @@ use rand::Rng;
 use crate::command::{AddSlot, Wish};
 use crate::engine::Engine;
 use crate::event::Event;
-use crate::forward::retarget;
 use crate::ids::{SlotId, TrackId};
 use crate::packet::Form;
 use crate::slot::Slot;
@@ -46,6 +45,9 @@ impl Engine {
         let Some(slot) = self.slots.try_remove(key) else { return };
         self.names.slots.remove(&slot.id);
         if let Some(transport) = self.transports.get_mut(slot.transport) {
+            if let Some(sending) = &mut transport.sending {
+                sending.pacer.forget_slot(slot.id);
+            }
             transport.slots.retain(|(_, own)| *own != key);
         }
     }
@@ -91,7 +93,7 @@ impl Engine {
     /// Ends what binding began; the slot keeps its numbers.
     fn leave_track(&mut self, key: usize) {
         let Some(slot) = self.slots.get_mut(key) else { return };
-        let forwarded = slot.current().is_some();
+        let (forwarded, transport) = (slot.current().is_some(), slot.transport);
         let bound = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
         let Some(track) = slot.unbind(bound) else { return };
         if forwarded {
@@ -101,20 +103,16 @@ impl Engine {
             track.fanout.retain(|entry| entry.slot != key);
         }
         self.wishes_changed(track);
+        self.want_allocation(transport);
     }
 
-    /// Lets a slot choose its layer, and asks for the keyframe it then waits for.
+    /// Lets a slot choose its layer, at once or when its transport's are chosen.
     fn retarget_slot(&mut self, key: usize, now: Instant) {
-        let slot = &mut self.slots[key];
-        let Some(track_key) = slot.bound.as_ref().map(|bound| bound.track) else { return };
-        let track = &mut self.tracks[track_key];
-        let mut layers = 0;
-        let wanted = retarget(slot, track, &mut self.out.events, &mut layers, now);
-        if let Some(entry) = track.fanout.iter_mut().find(|entry| entry.slot == key) {
-            entry.layers = layers;
-        }
-        for layer in (0..8).filter(|layer| wanted >> layer & 1 == 1) {
-            self.want_keyframe(track_key, layer, now);
+        let slot = &self.slots[key];
+        if self.is_limited(slot) {
+            self.want_allocation(slot.transport);
+        } else {
+            self.choose_layer(key, now);
         }
     }
 

@@ -137,7 +137,6 @@ impl Track {
     }
 
     /// What each layer costs, over the last second (a screen: four); zero: not there.
-    #[expect(dead_code, reason = "for the allocator")]
     pub(crate) fn rates(&mut self, now: Instant) -> LayerRates {
         self.measure.as_mut().map(|measure| *measure.rates(now)).unwrap_or_default()
     }

@@ -27,9 +27,10 @@ use crate::ids::{RoomId, TransportId};
 use crate::net::{TransmitArena, Tuple};
 use crate::receive_estimate::ReceiveEstimate;
 use crate::responder::RepairBudget;
-use crate::rtp::ExtensionMap;
+use crate::rtp::{ExtensionKind, ExtensionMap};
 use crate::rtt::{Rtt, SentReports};
 use crate::sender::PublisherClock;
+use crate::sending::Sending;
 use crate::srtp::{SrtpError, SrtpReceiver, SrtpSender};
 use crate::timers::{Wake, earliest};
 use crate::twcc::Recorder;
@@ -98,9 +99,12 @@ pub(crate) struct Transport {
     pub(crate) slots: Vec<(u32, usize)>,
     /// Every SSRC it ever sent by: none may come back and use its numbers again.
     pub(crate) used_ssrcs: HashSet<u32>,
-    /// Number of the next packet that carries a transport-wide one; the bandwidth estimate will
-    /// keep what was sent by it.
+    /// Number of the next packet that carries a transport-wide one.
     pub(crate) next_transport_cc: u16,
+    /// What is sent follows what the peer reports.
+    pub(crate) limited: bool,
+    /// Limits what is sent; `None`: nothing is known of the way to the peer.
+    pub(crate) sending: Option<Box<Sending>>,
     pub(crate) repair: RepairBudget,
     pub(crate) rtt: Rtt,
     /// Our receiver reference times, to be answered by the peer.
@@ -162,6 +166,8 @@ impl Transport {
             slots: Vec::new(),
             used_ssrcs: HashSet::new(),
             next_transport_cc: 1,
+            limited: false,
+            sending: None,
             repair: RepairBudget::new(now),
             rtt: Rtt::default(),
             sent_references: SentReports::default(),
@@ -187,6 +193,10 @@ impl Transport {
         self.remb = remote.remb;
         self.data = remote.data;
         self.opens_channels = remote.opens_channels;
+        self.limited = remote.congestion_control && self.role == Role::Server;
+        if self.limited && self.extensions.id(ExtensionKind::TransportCc).is_some() {
+            self.sending.get_or_insert_with(|| Box::new(Sending::new()));
+        }
     }
 
     /// Keys for media, from the verified handshake: we send by our half, the peer by its own.
@@ -256,8 +266,9 @@ impl Transport {
         let reports = earliest(reports, self.watch.poll_timeout());
         let feedback = self.arrivals.poll_timeout().filter(|_| self.transport_cc);
         let channels = self.channels.as_ref().and_then(|channels| channels.poll_timeout());
+        let sending = self.sending.as_ref().and_then(|sending| sending.poll_timeout());
         earliest(
-            earliest(self.agent.poll_timeout(), connecting),
+            earliest(earliest(self.agent.poll_timeout(), connecting), sending),
             earliest(earliest(reports, feedback), channels),
         )
     }

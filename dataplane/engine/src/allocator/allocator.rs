@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::allocator::costs::{Costs, SMOOTHING_S};
+use crate::allocator::costs::{Costs, SMOOTHING_S, measured_at};
 use crate::allocator::input::{LinkState, TrackInput};
 use crate::allocator::ladder::Ladder;
 use crate::allocator::memory::{Ceiling, Memory};
@@ -306,6 +306,7 @@ impl Allocator {
             if let Some(missing) = view.missing(memory, now) {
                 goal = Some(goal.map_or(total + missing, |goal| goal.min(total + missing)));
             }
+            self.wake = earliest(self.wake, measured_at(track, now));
             self.wake = earliest(self.wake, candidate.ceiling.until.filter(|at| *at > now));
             if candidate.starting {
                 self.wake = earliest(self.wake, Some(memory.start_ends()));
@@ -313,7 +314,7 @@ impl Allocator {
             wanted += candidate.ladder.cost(candidate.ladder.top());
             allocated += candidate.ladder.cost(candidate.chosen);
             overshoot |= candidate.forced;
-            deficient |= candidate.chosen < candidate.ladder.top();
+            deficient |= candidate.forced || candidate.chosen < candidate.ladder.top();
             let quality = candidate.chosen.map(|rung| view.quality(rung));
             let meanwhile = view.meanwhile(&memory.costs, target);
             let rate = bps(candidate.ladder.cost(candidate.chosen));

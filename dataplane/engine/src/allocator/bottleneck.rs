@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use airside_emulator::Link;
 
 use super::{Allocator, Class, LinkState, MeanRate, PeakRate, TrackInput};
-use crate::bwe::{BweConfig, PacketClass, SendSide};
+use crate::bwe::{BweConfig, SendSide};
 use crate::command::Wish;
 use crate::ids::{SlotId, TrackId};
 use crate::layer::Layer;
-use crate::pacer::{Header, Pacer, Verdict};
+use crate::pacer::{Header, Pacer, PacketClass, Verdict};
 use crate::units::Bitrate;
 use publisher::{Frame, Publisher};
 use receiver::{Part, Payload, Receiver, Sent};
@@ -194,8 +194,12 @@ impl Sim {
             end: part.index + 1 == part.count,
         };
         let payload = Payload::Video(part);
-        if let Verdict::Now(payload, probe) = self.pacer.push(header, payload, self.now) {
-            self.transmit(class, part.size, payload, probe);
+        match self.pacer.admit(&header, self.now) {
+            Verdict::Now(probe) => self.transmit(part.size, payload, probe),
+            Verdict::Wait(place) => {
+                self.pacer.queue(header, place, payload, self.now);
+            }
+            Verdict::Drop => {}
         }
         while self.pacer.poll_cut().is_some() {
             if let Some(current) = self.current {
@@ -220,9 +224,9 @@ impl Sim {
         self.audio_rate.add(AUDIO_BYTES, self.now);
         let payload = Payload::Audio { number: self.audio_sent };
         self.audio_sent += 1;
-        match self.pacer.push(header, payload, self.now) {
-            Verdict::Now(payload, probe) => {
-                self.transmit(PacketClass::Audio, AUDIO_BYTES, payload, probe);
+        match self.pacer.admit(&header, self.now) {
+            Verdict::Now(probe) => {
+                self.transmit(AUDIO_BYTES, payload, probe);
             }
             _ => self.audio_dropped += 1,
         }
@@ -234,22 +238,16 @@ impl Sim {
         }
         while let Some(release) = self.pacer.poll(self.now) {
             let header = release.header;
-            self.transmit(header.class, header.size, release.item, release.probe);
+            self.transmit(header.size, release.item, release.probe);
         }
         while let Some(id) = self.pacer.poll_padding(self.now) {
             self.pacer.sent_padding(Some(PACKET_BYTES));
-            self.transmit(PacketClass::Padding, PACKET_BYTES, Payload::Padding, Some(id));
+            self.transmit(PACKET_BYTES, Payload::Padding, Some(id));
         }
     }
 
-    fn transmit(
-        &mut self,
-        class: PacketClass,
-        size: usize,
-        payload: Payload,
-        probe: Option<crate::bwe::ProbeId>,
-    ) {
-        self.bwe.on_packet_sent(self.seq as u16, size, class, probe, self.now);
+    fn transmit(&mut self, size: usize, payload: Payload, probe: Option<crate::bwe::ProbeId>) {
+        self.bwe.on_packet_sent(self.seq as u16, size, probe, self.now);
         self.history.push_back((self.seq, payload));
         // What the link drops shows in the reports.
         let _ = self.path.send(Sent { seq: self.seq, payload }, size, self.now);

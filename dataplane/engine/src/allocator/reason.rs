@@ -64,6 +64,32 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Number for tables of figures, in the order of the variants.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Wanted => 0,
+            Self::NotWanted => 1,
+            Self::NotPublished => 2,
+            Self::Link { .. } => 3,
+            Self::Settling { .. } => 4,
+            Self::Paused { .. } => 5,
+            Self::Overshoot { .. } => 6,
+        }
+    }
+
+    /// What the link gives the track, and what it needs for more; zero where that is no question.
+    #[must_use]
+    pub fn rates(&self) -> (Bitrate, Bitrate) {
+        match *self {
+            Self::Wanted | Self::NotWanted | Self::NotPublished => (Bitrate::ZERO, Bitrate::ZERO),
+            Self::Settling { needed, .. } => (needed, needed),
+            Self::Link { available, needed, .. }
+            | Self::Paused { available, needed }
+            | Self::Overshoot { available, needed } => (available, needed),
+        }
+    }
+
     /// Name for programs.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -108,6 +134,14 @@ pub struct Decision {
     pub rate: Bitrate,
     /// Why, and why not more.
     pub reason: Reason,
+}
+
+impl Decision {
+    /// The network is why it is not more.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        !matches!(self.reason, Reason::Wanted | Reason::NotWanted | Reason::NotPublished)
+    }
 }
 
 /// For people: `360p: the link gives 620 kbit/s, 720p needs 1500`.

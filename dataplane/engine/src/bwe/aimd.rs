@@ -66,6 +66,14 @@ impl Aimd {
         self.last_change = Some(now);
     }
 
+    /// This much arrived without a queue.
+    pub(super) fn raise(&mut self, acked: Bitrate, now: Instant) {
+        if acked > self.estimate {
+            self.estimate = acked;
+            self.last_change = Some(now);
+        }
+    }
+
     /// One step. `limited`: less was sent than allowed, so nothing was learned about more.
     pub(super) fn update(
         &mut self,

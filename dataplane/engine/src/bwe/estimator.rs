@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::bwe::aimd::Aimd;
 use crate::bwe::groups::Groups;
-use crate::bwe::history::{History, Outcome, PacketClass};
+use crate::bwe::history::{History, Outcome};
 use crate::bwe::loss::LossBased;
 use crate::bwe::probe::{ProbeCluster, ProbeId, Prober};
 use crate::bwe::surge::Surge;
@@ -75,6 +75,8 @@ pub struct SendSide {
     rtt: Option<Duration>,
     base: Base,
     last_feedback: Option<Instant>,
+    /// Delay, loss or the peer's word has limited it.
+    proven: bool,
     batch: Vec<Outcome>,
 }
 
@@ -96,6 +98,7 @@ impl SendSide {
             rtt: None,
             base: Base::default(),
             last_feedback: None,
+            proven: false,
             batch: Vec::new(),
         }
     }
@@ -126,6 +129,12 @@ impl SendSide {
         }
     }
 
+    /// The path has shown a limit once: before that, the estimate is a guess.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.proven
+    }
+
     /// Bytes that left and were not acknowledged.
     #[must_use]
     pub fn in_flight(&self) -> usize {
@@ -145,17 +154,10 @@ impl SendSide {
     }
 
     /// A packet with transport-wide sequence number `seq` leaves; `size` counts IP and UDP.
-    pub fn on_packet_sent(
-        &mut self,
-        seq: u16,
-        size: usize,
-        class: PacketClass,
-        probe: Option<ProbeId>,
-        now: Instant,
-    ) {
-        let packet = self.history.sent(seq, size, class, probe, now);
+    pub fn on_packet_sent(&mut self, seq: u16, size: usize, probe: Option<ProbeId>, now: Instant) {
+        self.history.sent(seq, size, probe, now);
         if let Some(id) = probe {
-            self.prober.on_sent(id, packet.size);
+            self.prober.on_sent(id, size);
         }
     }
 
@@ -181,7 +183,11 @@ impl SendSide {
         );
         self.measure_rtt(&batch, now);
         for outcome in &batch {
-            self.loss.add(outcome.sent.at, outcome.sent.size, outcome.arrival.is_none());
+            if outcome.was_lost {
+                self.loss.recover(outcome.sent.size);
+            } else {
+                self.loss.add(outcome.sent.at, outcome.sent.size, outcome.arrival.is_none());
+            }
         }
         batch.retain(|outcome| outcome.arrival.is_some());
         batch.sort_by_key(|outcome| (outcome.arrival, outcome.sent.seq));
@@ -193,6 +199,7 @@ impl SendSide {
     /// The receiver's own estimate (REMB) caps ours for a while.
     pub fn on_remb(&mut self, cap: Bitrate, now: Instant) {
         self.remote = Some((cap, now));
+        self.proven = true;
         if self.last_feedback.is_none() {
             // A receiver without transport-wide feedback: its word is all there is.
             self.aimd.on_probe(cap, now);
@@ -201,7 +208,10 @@ impl SendSide {
 
     /// The next probe cluster, if one is due.
     pub fn poll_probe(&mut self, now: Instant) -> Option<ProbeCluster> {
-        self.last_feedback?;
+        // The first probe also finds out whether the peer reports at all.
+        if self.last_feedback.is_none() && !self.prober.is_fresh() {
+            return None;
+        }
         let limited = self.loss.limit().is_some();
         self.prober.poll(self.estimate(), limited, self.aimd.last_decrease(), now)
     }
@@ -269,9 +279,15 @@ impl SendSide {
                 let limited = acked.is_some_and(|acked| acked < self.aimd.estimate() * LIMITED);
                 let rtt = self.rtt.unwrap_or(DEFAULT_RTT);
                 self.aimd.update(usage, acked, rtt, limited, now);
+                if let Some(acked) = acked.filter(|_| !self.proven && usage == Usage::Normal) {
+                    // More was sent than guessed, and the path took it.
+                    self.aimd.raise(acked, now);
+                }
             }
         }
         self.loss.update(acked, self.aimd.estimate(), now);
+        let lossy = self.loss.limit().zip(acked).is_some_and(|(limit, acked)| limit < acked);
+        self.proven |= self.aimd.last_decrease().is_some() || lossy;
     }
 }
 

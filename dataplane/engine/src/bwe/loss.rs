@@ -12,6 +12,8 @@ use crate::units::Bitrate;
 /// Shortest observation.
 const OBSERVATION: Duration = Duration::from_millis(250);
 const WINDOW: usize = 15;
+/// Fewer say nothing: one lost packet of ten is no rate of loss.
+const MIN_OBSERVATIONS: usize = 3;
 /// Weight of an observation against the next newer one.
 const AGE_WEIGHT: f64 = 0.9;
 const CANDIDATE_FACTORS: [f64; 3] = [1.02, 1.0, 0.95];
@@ -97,6 +99,16 @@ impl LossBased {
         }
     }
 
+    /// A packet that was counted as lost has come late.
+    pub(super) fn recover(&mut self, size: usize) {
+        let in_partial = (self.partial.lost > 0.0).then_some(&mut self.partial);
+        let of = in_partial.or_else(|| self.observations.iter_mut().rev().find(|o| o.lost > 0.0));
+        if let Some(observation) = of {
+            observation.lost -= 1.0;
+            observation.lost_bytes = (observation.lost_bytes - size as f64).max(0.0);
+        }
+    }
+
     /// Closes an observation that is long enough and weighs the candidates.
     pub(super) fn update(&mut self, acked: Option<Bitrate>, delay_based: Bitrate, now: Instant) {
         let Some((first, last)) = self.partial_since else { return };
@@ -109,7 +121,9 @@ impl LossBased {
         if self.observations.len() > WINDOW {
             self.observations.pop_front();
         }
-        self.choose(acked, delay_based, now);
+        if self.observations.len() >= MIN_OBSERVATIONS {
+            self.choose(acked, delay_based, now);
+        }
     }
 
     fn choose(&mut self, acked: Option<Bitrate>, delay_based: Bitrate, now: Instant) {

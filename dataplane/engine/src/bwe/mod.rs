@@ -29,5 +29,5 @@ mod trendline;
 mod tests;
 
 pub use estimator::{BweConfig, Parts, SendSide};
-pub use history::{PacketClass, SentPacket};
+pub use history::SentPacket;
 pub use probe::{ProbeCluster, ProbeId};

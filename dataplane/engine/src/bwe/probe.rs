@@ -23,6 +23,8 @@ const STEP: f64 = 2.0;
 const LOSSY_STEP: f64 = 1.5;
 /// A result above this share of the probe's rate is followed at once by the next step.
 const SUCCESS: f64 = 0.7;
+/// An estimate that a success did not raise by this has another limit.
+const PROGRESS: f64 = 1.05;
 /// Wait for a result before the next step.
 const RESULT_WAIT: Duration = Duration::from_secs(1);
 /// Pause between attempts at one goal, growing with failures.
@@ -86,6 +88,8 @@ pub(super) struct Prober {
     current: Option<Measurement>,
     pause: Duration,
     not_before: Option<Instant>,
+    /// The estimate that the last successful cluster was to raise.
+    raised_from: Option<Bitrate>,
 }
 
 impl Prober {
@@ -97,7 +101,13 @@ impl Prober {
             current: None,
             pause: PAUSE.0,
             not_before: None,
+            raised_from: None,
         }
+    }
+
+    /// It has not probed yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.first_steps == 0
     }
 
     /// What the next better step needs in all; `None`: nothing to gain.
@@ -121,6 +131,10 @@ impl Prober {
         let goal = self.goal? * OVERSHOOT;
         if goal <= estimate || self.current.is_some() {
             return None;
+        }
+        // What a probe measured is of no use while something else limits.
+        if self.raised_from.take().is_some_and(|before| estimate < before * PROGRESS) {
+            self.settle(None, now);
         }
         if self.not_before.is_some_and(|at| now < at)
             || last_decrease.is_some_and(|at| now - at < AFTER_DECREASE)
@@ -188,21 +202,22 @@ impl Prober {
         current.arrive(packet, arrival);
         let rate = current.result()?;
         let enough = rate >= current.cluster.rate * SUCCESS && rate > current.estimate;
-        let succeeded = enough && !congested;
+        let raised_from = (enough && !congested).then_some(current.estimate);
         self.current = None;
-        self.settle(succeeded, now);
+        self.settle(raised_from, now);
         Some(rate)
     }
 
     fn expire(&mut self, now: Instant) {
         if self.current.is_some_and(|c| now - c.started > RESULT_WAIT) {
             self.current = None;
-            self.settle(false, now);
+            self.settle(None, now);
         }
     }
 
-    fn settle(&mut self, succeeded: bool, now: Instant) {
-        if succeeded {
+    fn settle(&mut self, raised_from: Option<Bitrate>, now: Instant) {
+        self.raised_from = raised_from;
+        if raised_from.is_some() {
             self.pause = PAUSE.0;
             self.not_before = None;
         } else {
@@ -262,7 +277,6 @@ impl Measurement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bwe::history::PacketClass;
 
     const MS: Duration = Duration::from_millis(1);
 
@@ -277,13 +291,7 @@ mod tests {
         let count = cluster.min_packets.max(cluster.min_bytes.div_ceil(1200)) + 1;
         (0..count as u32).find_map(|i| {
             let at = now + gap * i;
-            let packet = SentPacket {
-                seq: u64::from(i),
-                size: 1200,
-                class: PacketClass::Padding,
-                probe: Some(cluster.id),
-                at,
-            };
+            let packet = SentPacket { seq: u64::from(i), size: 1200, probe: Some(cluster.id), at };
             prober.on_sent(cluster.id, 1200);
             prober.on_arrival(cluster.id, &packet, (gap * i).mul_f64(stretch), false, at + 50 * MS)
         })

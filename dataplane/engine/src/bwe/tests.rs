@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use airside_emulator::Link;
 
-use super::{BweConfig, PacketClass, ProbeCluster, SendSide};
+use super::{BweConfig, ProbeCluster, SendSide};
 use crate::units::Bitrate;
 
 const MS: Duration = Duration::from_millis(1);
@@ -58,8 +58,8 @@ impl Sim {
         self.path.configure(config);
     }
 
-    fn transmit(&mut self, class: PacketClass, probe: Option<ProbeCluster>) {
-        self.bwe.on_packet_sent(self.seq, SIZE, class, probe.map(|p| p.id), self.now);
+    fn transmit(&mut self, probe: Option<ProbeCluster>) {
+        self.bwe.on_packet_sent(self.seq, SIZE, probe.map(|p| p.id), self.now);
         // What the link drops shows in the feedback.
         let _ = self.path.send(self.seq, SIZE, self.now);
         self.pending.push_back((self.seq, None));
@@ -74,7 +74,7 @@ impl Sim {
             self.media_credit += rate.as_f64_bps() / 8.0 / 1000.0;
             while self.media_credit >= SIZE as f64 {
                 self.media_credit -= SIZE as f64;
-                self.transmit(PacketClass::Video, None);
+                self.transmit(None);
             }
             self.play_probe();
             self.play_feedback();
@@ -91,7 +91,7 @@ impl Sim {
         while credit >= SIZE as f64 {
             credit -= SIZE as f64;
             sent += 1;
-            self.transmit(PacketClass::Padding, Some(cluster));
+            self.transmit(Some(cluster));
         }
         if sent <= cluster.min_packets || sent * SIZE <= cluster.min_bytes {
             self.probe = Some((cluster, sent, credit));

@@ -93,12 +93,11 @@ fn without_largest_gap(times: impl Iterator<Item = Duration>, whole: Duration) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bwe::history::PacketClass;
 
     const MS: Duration = Duration::from_millis(1);
 
     fn packet(at: Instant) -> SentPacket {
-        SentPacket { seq: 0, size: 1000, class: PacketClass::Video, probe: None, at }
+        SentPacket { seq: 0, size: 1000, probe: None, at }
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod testing;
 mod tests;
 mod vp9;
 
+pub(crate) use selector::MAX_OVERLOAD;
 pub use selector::Selector;
 
 use crate::codec::dependency_descriptor::Dependency;

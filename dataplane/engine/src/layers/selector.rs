@@ -11,7 +11,7 @@ use crate::layer::Layer;
 
 /// After a downgrade for congestion, until the lower layer's keyframe comes, the old layer goes on
 /// without its upper temporal layers for so long; then it stops.
-const MAX_OVERLOAD: Duration = Duration::from_millis(300);
+pub(crate) const MAX_OVERLOAD: Duration = Duration::from_millis(300);
 
 /// What of the current stream is forwarded.
 #[derive(Debug, Clone, Copy)]

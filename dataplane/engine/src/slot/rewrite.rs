@@ -44,6 +44,13 @@ pub(crate) struct Resent {
     pub(crate) descriptor: Option<Change>,
 }
 
+/// A packet without anything in it, for a probe.
+#[derive(Debug)]
+pub(crate) struct Padding {
+    pub(crate) index: u64,
+    pub(crate) fields: HeaderFields,
+}
+
 impl From<Unmapped> for DropReason {
     fn from(reason: Unmapped) -> Self {
         match reason {
@@ -228,7 +235,6 @@ impl Slot {
         let prefix = self.payload.get(&packet.frame)?;
         let index = self.next_rtx;
         self.next_rtx += 1;
-        self.stats.resent += 1;
         let fields = HeaderFields {
             marker: forward.marker,
             payload_type,
@@ -238,6 +244,29 @@ impl Slot {
         };
         let descriptor = packet.described.is_some().then(|| self.descriptors.get(forward.targets));
         Some(Resent { index, fields, original: out as u16, prefix, descriptor })
+    }
+
+    /// The `back`-newest packet sent, as [`Self::lost`] names it.
+    pub(crate) fn recent(&self, back: u64) -> Option<(u8, u64, u64)> {
+        let out = self.seq.last_out()?.checked_sub(back)?;
+        self.lost(out as u16)
+    }
+
+    /// Payload type for padding. `None`: RTX was not agreed.
+    pub(crate) fn padding_type(&self) -> Option<u8> {
+        self.rtx_ssrc?;
+        self.codecs.iter().find_map(|codec| codec.rtx_payload_type)
+    }
+
+    /// The next packet of padding.
+    pub(crate) fn padding(&mut self, payload_type: u8) -> Option<Padding> {
+        let ssrc = self.rtx_ssrc?;
+        let index = self.next_rtx;
+        self.next_rtx += 1;
+        let timestamp = self.sender.last_timestamp();
+        let fields =
+            HeaderFields { marker: false, payload_type, sequence: index as u16, timestamp, ssrc };
+        Some(Padding { index, fields })
     }
 
     fn fields(&self, index: u64, timestamp: u32, marker: bool, payload_type: u8) -> HeaderFields {

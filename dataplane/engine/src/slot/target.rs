@@ -29,6 +29,7 @@ impl Slot {
             track.layers.iter().position(|layer| layer.rid == Some(rid)).map(|at| at as u8)
         });
         self.generation += 1;
+        self.allocation = None;
         self.codec = None;
         self.live = all_if_none(track.live_streams());
         let red = track.codecs.iter().position(|codec| codec.codec == Codec::Red);
@@ -72,7 +73,6 @@ impl Slot {
 
     /// The network still cannot take what is sent. A downgrade that has waited too long for its
     /// keyframe becomes a pause until that comes; true if so.
-    #[expect(dead_code, reason = "for the allocator")]
     pub(crate) fn on_overload(&mut self, now: Instant) -> bool {
         let before = self.stream();
         let stops = self.selector.on_overload(now);

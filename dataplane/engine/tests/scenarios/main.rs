@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "modules of one test")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod bottleneck;
 mod data;
 mod dynacast;
 mod handshake;

@@ -60,7 +60,8 @@ fn timestamps_stay_aligned_over_layer_switches_on_the_other_worker() {
     let clock = (last.arrival - first.arrival).as_secs_f64();
     assert!((media - clock).abs() < 0.1, "{media} s of media in {clock} s");
     let stats = sim.nodes[worker].engine.stats(sim.now);
-    assert!((5..8).contains(&stats.total("slots", "switches")));
+    // The first may be a smaller picture, until more is known of the path.
+    assert!((5..9).contains(&stats.total("slots", "switches")));
 }
 
 #[test]

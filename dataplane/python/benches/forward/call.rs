@@ -157,6 +157,7 @@ impl Call {
                 remb: false,
                 data: false,
                 opens_channels: false,
+                congestion_control: false,
             })
         };
         let server = [

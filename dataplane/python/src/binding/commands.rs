@@ -216,6 +216,7 @@ fn set_remote(fields: &Fields<'_, '_>) -> PyResult<SetRemote> {
         remb: fields.get("remb")?,
         data: fields.get("data")?,
         opens_channels: fields.get("opens_channels")?,
+        congestion_control: fields.get("congestion_control")?,
     })
 }
 

@@ -9,6 +9,8 @@ use airside_emulator::Link;
 
 use super::network::Flight;
 
+/// IPv4 and UDP headers, which a bottleneck carries too.
+const IP_UDP_LEN: usize = 28;
 /// RTP ticks a second.
 const VIDEO_RATE: f64 = 90_000.0;
 
@@ -39,12 +41,30 @@ impl Lane {
         Self { client, up, link, streams: BTreeMap::new() }
     }
 
+    /// Does this to packets sent from now on.
+    pub fn change(&mut self, link: &str) {
+        let mut config = *self.link.config();
+        config.update(link).unwrap();
+        self.link.configure(config);
+    }
+
+    /// It is the one to this client.
+    pub fn leads_to(&self, client: SocketAddr) -> bool {
+        !self.up && self.client == client
+    }
+
+    /// How long a packet sent now would wait for the bottleneck.
+    pub fn queue_delay(&self, now: Instant) -> Duration {
+        self.link.queue_delay(now)
+    }
+
     pub fn is_for(&self, flight: &Flight) -> bool {
         self.client == if self.up { flight.from } else { flight.to }
     }
 
     pub fn send(&mut self, flight: &Flight, now: Instant) {
-        let lost = self.link.send(flight.clone(), flight.data.len(), now).is_err();
+        let size = flight.data.len() + IP_UDP_LEN;
+        let lost = self.link.send(flight.clone(), size, now).is_err();
         if let Some((ssrc, _)) = media(&flight.data) {
             let log = self.streams.entry(ssrc).or_default();
             log.sent += 1;

@@ -64,6 +64,8 @@ pub struct Sim {
     /// Workers first, then clients.
     pub nodes: Vec<Node>,
     pub workers: usize,
+    /// For transports connected from now on.
+    pub congestion_control: bool,
     server_identity: Identity,
     client_identity: Identity,
     next_id: u64,
@@ -94,6 +96,7 @@ impl Sim {
             network: Network::new(seed),
             nodes: Vec::new(),
             workers,
+            congestion_control: true,
             server_identity,
             client_identity,
             next_id: 100,
@@ -202,6 +205,7 @@ impl Sim {
             remb: false,
             data: true,
             opens_channels: false,
+            congestion_control: self.congestion_control,
         }
     }
 

@@ -77,6 +77,21 @@ impl Network {
         }
     }
 
+    /// What goes to this client passes such a link from now on, in the emulator's words; a word that
+    /// is missing keeps its value.
+    pub fn narrow(&mut self, client: SocketAddr, link: &str) {
+        match self.lanes.iter_mut().find(|lane| lane.leads_to(client)) {
+            Some(lane) => lane.change(link),
+            None => self.lanes.push(Lane::new(client, false, link, u64::from(client.port()))),
+        }
+    }
+
+    /// How long a packet to this client would wait in the queue of its link.
+    pub fn queue_delay(&self, client: SocketAddr, now: Instant) -> Duration {
+        let lane = self.lanes.iter().find(|lane| lane.leads_to(client));
+        lane.map_or(Duration::ZERO, |lane| lane.queue_delay(now))
+    }
+
     pub fn send(&mut self, flight: &Flight, now: Instant) {
         if let Some(capture) = &mut self.capture {
             capture.push(flight.clone());

@@ -53,6 +53,7 @@ impl RawClient {
             remb: false,
             data: true,
             opens_channels: false,
+            congestion_control: false,
         }
     }
 
