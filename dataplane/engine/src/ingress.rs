@@ -11,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::codec::Keyframe;
 use crate::command::MediaKind;
 use crate::demux::{PacketKind, classify};
 use crate::engine::Engine;
@@ -256,6 +257,10 @@ impl Engine {
         layer.stats.bytes += packet.payload.len() as u64;
         if !padding {
             layer.keep(Arc::clone(&packet), &mut self.pool)?;
+        }
+        if packet.frame.keyframe == Keyframe::Yes && !late {
+            // Where the track is a mirror this is where it is seen that a wish was met.
+            layer.keyframe.on_keyframe();
         }
         let started = !late && !padding && layer.liveness.on_packet(now) == Some(Life::Young);
         let changed = !padding && track.measure(&packet, now) || started;

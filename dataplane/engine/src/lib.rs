@@ -21,6 +21,9 @@ pub mod data;
 pub mod demux;
 pub mod dynacast;
 mod egress;
+#[cfg(test)]
+#[path = "../tests/encoders/mod.rs"]
+mod encoders;
 mod engine;
 pub mod envelope;
 pub mod error;

@@ -233,9 +233,6 @@ impl Layer {
             if let Some(nack) = &mut self.nack {
                 nack.on_keyframe(placed.ext_seq);
             }
-            if !placed.late {
-                self.keyframe.on_keyframe();
-            }
             self.stats.keyframes += 1;
         }
         frame

@@ -3,6 +3,9 @@
 #![allow(unreachable_pub, reason = "modules of one test")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "../encoders/mod.rs"]
+mod encoders;
+
 mod bottleneck;
 mod data;
 mod dynacast;
@@ -18,5 +21,6 @@ mod quality;
 mod red;
 mod sim;
 mod slots;
+mod svc;
 mod taps;
 mod workers;

@@ -64,6 +64,7 @@ impl Microphone {
             let now = sim.now;
             let engine = &mut sim.nodes[self.published.publisher.node].engine;
             engine.inject(self.published.local, &packet, now).unwrap();
+            sim.collect(self.published.publisher.node);
             sim.run_ms(20);
         }
     }

@@ -1,22 +1,6 @@
 //! Descriptors for tests.
 
-/// Writes bit fields, for making descriptors.
-#[derive(Default)]
-pub(crate) struct BitWriter(Vec<bool>);
-
-impl BitWriter {
-    pub(crate) fn put(&mut self, value: u32, count: u32) -> &mut Self {
-        self.0.extend((0..count).rev().map(|bit| value >> bit & 1 == 1));
-        self
-    }
-
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        let byte = |bits: &[bool]| {
-            (0..8).fold(0, |byte, bit| byte << 1 | u8::from(bits.get(bit) == Some(&true)))
-        };
-        self.0.chunks(8).map(byte).collect()
-    }
-}
+use crate::encoders::BitWriter;
 
 /// Two temporal layers: templates key, T0, T1; two decode targets; one chain.
 pub(crate) fn key_l1t2(template_offset: u32, frame: u32) -> Vec<u8> {

@@ -1,6 +1,7 @@
 use super::super::{Codec, Detail, Inspector, Keyframe};
-use super::testing::{BitWriter, delta, key_l1t2};
+use super::testing::{delta, key_l1t2};
 use super::*;
+use crate::encoders::BitWriter;
 
 #[test]
 fn structure_and_frames() {

@@ -28,7 +28,7 @@ use airside_engine::rtp::ExtensionKind;
 use airside_engine::units::NtpTime;
 use airside_engine::{Engine, EngineConfig};
 
-pub use media::{Layers, OPUS, Payload, Published, RED, Subscribed, packet_of, wish};
+pub use media::{Layers, OPUS, Payload, Published, RED, Subscribed, VP8, packet_of, wish};
 use network::{Flight, Network};
 pub use raw::{RawClient, sign};
 

@@ -2,26 +2,26 @@ use super::{Sent, Stream};
 
 /// VP9 with layers in one stream. Layer frames have two packets.
 #[derive(Debug, Clone)]
-pub(in crate::layers) struct Vp9 {
-    pub(in crate::layers) stream: Stream,
-    pub(in crate::layers) picture: u16,
-    pub(in crate::layers) spatial_layers: u8,
-    pub(in crate::layers) key_only: bool,
-    pub(in crate::layers) flexible: bool,
+pub struct Vp9 {
+    pub stream: Stream,
+    pub picture: u16,
+    pub spatial_layers: u8,
+    pub key_only: bool,
+    pub flexible: bool,
 }
 
 impl Vp9 {
-    pub(in crate::layers) fn new(spatial_layers: u8, key_only: bool) -> Self {
+    pub fn new(spatial_layers: u8, key_only: bool) -> Self {
         let stream = Stream::new(0);
         Self { stream, picture: 200, spatial_layers, key_only, flexible: false }
     }
 
-    pub(in crate::layers) fn picture(&mut self, key: bool, temporal: u8, up: bool) -> Vec<Sent> {
+    pub fn picture(&mut self, key: bool, temporal: u8, up: bool) -> Vec<Sent> {
         self.layers(key, temporal, up, &[1], |_| true)
     }
 
     /// One picture of the spatial layers that `has`; in flexible mode it refers to these.
-    pub(in crate::layers) fn layers(
+    pub fn layers(
         &mut self,
         key: bool,
         temporal: u8,

@@ -2,18 +2,18 @@ use super::{Sent, Stream};
 
 /// VP8 with temporal layers. Pictures have two packets.
 #[derive(Debug, Clone)]
-pub(in crate::layers) struct Vp8 {
-    pub(in crate::layers) stream: Stream,
-    pub(in crate::layers) picture: u16,
+pub struct Vp8 {
+    pub stream: Stream,
+    pub picture: u16,
     tl0: u8,
 }
 
 impl Vp8 {
-    pub(in crate::layers) fn new(index: u8) -> Self {
+    pub fn new(index: u8) -> Self {
         Self { stream: Stream::new(index), picture: 100, tl0: 0 }
     }
 
-    pub(in crate::layers) fn picture(&mut self, key: bool, temporal: u8, sync: bool) -> Vec<Sent> {
+    pub fn picture(&mut self, key: bool, temporal: u8, sync: bool) -> Vec<Sent> {
         self.picture = (self.picture + 1) & 0x7fff;
         self.tl0 = self.tl0.wrapping_add(u8::from(temporal == 0));
         let [high, low] = self.picture.to_be_bytes();
@@ -25,7 +25,7 @@ impl Vp8 {
     }
 
     /// Pattern 0 2 1 2, with sync where libwebrtc has it.
-    pub(in crate::layers) fn pattern(&mut self, key: bool) -> Vec<Vec<Sent>> {
+    pub fn pattern(&mut self, key: bool) -> Vec<Vec<Sent>> {
         vec![
             self.picture(key, 0, false),
             self.picture(false, 2, true),

@@ -1,25 +1,24 @@
 use std::collections::BTreeMap;
 
-use super::{Sent, Stream};
-use crate::codec::dependency_descriptor::testing::BitWriter;
+use super::{BitWriter, Sent, Stream};
 
 /// AV1 with layers in one stream, described as libwebrtc does. Frames have two packets.
 #[derive(Debug, Clone)]
-pub(in crate::layers) struct Av1 {
-    pub(in crate::layers) stream: Stream,
-    pub(in crate::layers) frame: u16,
-    pub(in crate::layers) spatial_layers: u8,
+pub struct Av1 {
+    pub stream: Stream,
+    pub frame: u16,
+    pub spatial_layers: u8,
     temporal_layers: u8,
     key_only: bool,
     /// Frame numbers of the last frame of each chain, and of each layer's last T0 and T1 frame.
     chains: Vec<u16>,
     layers: BTreeMap<(u8, u8), u16>,
     template_offset: u8,
-    pub(in crate::layers) active: Option<u32>,
+    pub active: Option<u32>,
 }
 
 impl Av1 {
-    pub(in crate::layers) fn new(spatial_layers: u8, temporal_layers: u8, key_only: bool) -> Self {
+    pub fn new(spatial_layers: u8, temporal_layers: u8, key_only: bool) -> Self {
         Self {
             stream: Stream::new(0),
             frame: 500,
@@ -34,7 +33,7 @@ impl Av1 {
     }
 
     /// A decode target for each pair of layers, the lowest first.
-    pub(in crate::layers) fn targets(&self) -> u8 {
+    pub fn targets(&self) -> u8 {
         self.spatial_layers * self.temporal_layers
     }
 
@@ -89,7 +88,7 @@ impl Av1 {
         writer.put(0, 1);
     }
 
-    pub(in crate::layers) fn picture(&mut self, key: bool, temporal: u8) -> Vec<Sent> {
+    pub fn picture(&mut self, key: bool, temporal: u8) -> Vec<Sent> {
         let mut packets = Vec::new();
         for spatial in 0..self.spatial_layers {
             self.frame += 1;
@@ -165,7 +164,7 @@ impl Av1 {
     }
 
     /// An encoder made anew, with other template ids.
-    pub(in crate::layers) fn restart(&mut self, template_offset: u8, frame: u16) {
+    pub fn restart(&mut self, template_offset: u8, frame: u16) {
         self.template_offset = template_offset;
         self.frame = frame;
     }
