@@ -113,7 +113,8 @@ pub(crate) fn send_again(
     probe: Option<ProbeId>,
     turn: &Turn,
 ) -> Result<usize, DropReason> {
-    let names = if slot.acknowledged {
+    // Reports are about the media; that its layer's retransmissions are known as well, nobody says.
+    let names = if slot.acknowledged && slot.rid.is_none() {
         [None, None]
     } else {
         [

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use airside_engine::codec::Keyframe;
 use airside_engine::packet::SourcePacket;
+use airside_engine::stats::Values;
 
 use crate::sim::{Layers, Sim, Subscribed, packet_of};
 
@@ -64,6 +65,20 @@ fn repair_is_not_much_more_than_what_was_lost() {
     let (resent, sent) = (stats.total("slots", "resent"), stats.total("slots", "packets"));
     assert!(resent as f64 / sent as f64 <= 0.04, "{resent} of {sent}");
     assert!(sim.received(slot).len() as f64 >= 0.999 * sent as f64);
+}
+
+#[test]
+fn every_layer_of_a_simulcast_is_repaired_also_when_its_first_loss_comes_late() {
+    let mut sim = Sim::new(25, 1);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    let mut camera = sim.publish_video(alice, Layers::Three);
+    sim.subscribe(&mut camera, bob);
+    sim.run(Duration::from_secs(5));
+    sim.network.conditions.loss = 0.05;
+    sim.run(Duration::from_secs(10));
+    let stats = sim.nodes[0].engine.stats(sim.now);
+    let Some(Values::U64(repaired)) = stats.column("layers", "repaired") else { panic!() };
+    assert!(repaired.iter().all(|count| *count > 5), "{repaired:?}");
 }
 
 #[test]
