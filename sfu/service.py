@@ -11,7 +11,6 @@ from sfu.core.errors import (
     DrainingError,
     InvalidRequestError,
     OverloadedError,
-    RoomFullError,
     RoomNotFoundError,
     SessionGoneError,
     TrackNotFoundError,
@@ -30,12 +29,23 @@ from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequ
 from sfu.participants.sink import Joined, LeaveCode, OfferResult, ParticipantSink, Reconnect, Resumed
 from sfu.participants.subscriber import Subscriber
 from sfu.participants.validation import check_agents, check_data, check_join, check_metadata, check_name
-from sfu.rooms import administration, data, downlinks, offers, publications, quality, tracing
+from sfu.rooms import (
+    administration,
+    data,
+    downlinks,
+    forwarding,
+    moving,
+    offers,
+    publications,
+    quality,
+    tracing,
+)
 from sfu.rooms.context import Context, Directory, Seat
 from sfu.rooms.mailboxes import Mailbox, Receive
 from sfu.rooms.plane_events import PlaneEvents
 from sfu.rooms.presets import resolve
 from sfu.rooms.registry import RoomRegistry
+from sfu.rooms.room import Room
 from sfu.rooms.session import Session
 from sfu.rooms.stats import participant_stats
 from sfu.settings.models import Settings
@@ -149,7 +159,7 @@ class Service:
         if (older := room.members.get(request.identity)) is not None:
             room.remove(older, LeaveCode.DUPLICATE_IDENTITY, "this identity joined again from elsewhere")
         member = self._make_member(request, sink, permissions, trace)
-        member.declared = declared
+        member.declared, member.admitted_to = declared, name
         room.add(member)
         result = None
         if prepared is not None:
@@ -199,7 +209,8 @@ class Service:
         seat = self._find_session(request)
         if seat is None or seat.room.closed:
             raise SessionGoneError
-        if seat.room.name != request.room or seat.participant.identity != request.identity:
+        rooms = seat.room.name, seat.participant.admitted_to
+        if request.room not in rooms or seat.participant.identity != request.identity:
             # The same answer for a session that is another's: nobody learns that it exists.
             raise SessionGoneError
         room, member = seat.room, seat.participant
@@ -253,12 +264,8 @@ class Service:
         elif request.identity in room.members:
             # It takes the place of the older session.
             return
-        elif (
-            room.max_participants
-            and not is_dependent(request.kind, request.grant.permissions())
-            and sum(not member.dependent for member in room.members.values()) >= room.max_participants
-        ):
-            raise RoomFullError(name, room.max_participants)
+        elif not is_dependent(request.kind, request.grant.permissions()):
+            room.check_space()
         limit = settings.limits.participants
         if limit and len(self._context.directory.sessions) >= limit:
             raise OverloadedError("participants", limit)
@@ -333,6 +340,46 @@ class Service:
         """End its session; it is told not to come back by itself."""
         seat = self._seat(room, identity)
         seat.room.remove(seat.participant, LeaveCode.REMOVED, "removed by an administrator")
+
+    def move_participant(self, room: RoomName, identity: Identity, destination: RoomName) -> None:
+        """Take it to another room, which is made if need be, with its tracks and its session.
+
+        Whoever has its identity there leaves, as if it had joined again.
+
+        Raises:
+            RoomNotFoundError, ParticipantNotFoundError, InvalidRequestError, LimitExceededError,
+            RoomFullError, OverloadedError, DrainingError.
+        """
+        seat = self._seat(room, identity)
+        target = self._destination(room, destination)
+        older = target.members.get(identity)
+        if older is not None:
+            target.remove(older, LeaveCode.DUPLICATE_IDENTITY, "this identity came from another room")
+        elif not seat.participant.dependent:
+            target.check_space()
+        moving.move(seat.room, seat.participant, target)
+
+    def forward_participant(self, room: RoomName, identity: Identity, destination: RoomName) -> None:
+        """Let it be seen and heard in another room too, until it leaves or that room ends.
+
+        Raises:
+            As `move_participant`. InvalidRequestError too where its identity is taken there.
+        """
+        seat = self._seat(room, identity)
+        target = self._destination(room, destination)
+        others = (target.members.get(identity), target.guests.get(identity))
+        if any(other not in (None, seat.participant) for other in others):
+            raise InvalidRequestError("identity", f"{identity} is somebody else in {destination}")
+        forwarding.forward(seat.participant, target)
+
+    def _destination(self, room: RoomName, destination: RoomName) -> Room:
+        if room == destination:
+            raise InvalidRequestError("destination_room", "must differ from the room")
+        if self._registry.find(destination) is None:
+            if not self._context.settings.room.auto_create:
+                raise RoomNotFoundError(destination)
+            self.create_room(destination)
+        return self._registry.get(destination)
 
     def mute_track(self, room: RoomName, identity: Identity, track: TrackSid, muted: bool) -> TrackInfo:
         """Mute or unmute somebody's track; its owner is told. Muted, it reaches nobody."""

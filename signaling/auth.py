@@ -14,7 +14,7 @@ import jwt
 from jwt.algorithms import HMACAlgorithm
 
 from sfu.core.errors import InvalidRequestError, UnauthorizedError
-from sfu.core.ids import Identity
+from sfu.core.ids import Identity, RoomName
 from sfu.participants.info import AgentRequest, ParticipantInfo, ParticipantKind
 from sfu.participants.permissions import GRANT_CLAIMS, Grant
 from sfu.participants.requests import RoomOptions
@@ -44,6 +44,10 @@ class Token:
     kind_details: tuple[str, ...] = ()
     claims: Mapping[str, object] = field(default_factory=dict)
     """As they were signed."""
+
+    def in_room(self, room: RoomName) -> "Token":
+        """The same for another room."""
+        return replace(self, grant=replace(self.grant, room=room))
 
 
 class _Hs256(HMACAlgorithm):

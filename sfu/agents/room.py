@@ -389,6 +389,8 @@ class Room:
 
     def on_event(self, event: messages.Event) -> None:
         match event:
+            case messages.Moved():
+                self._apply_state(event.state)
             case messages.Participants():
                 self._apply_participants(event)
             case messages.Subscribed():

@@ -13,6 +13,7 @@ from sfu.core.ids import (
     Mid,
     ParticipantId,
     ParticipantSid,
+    RoomName,
     SessionId,
     SlotId,
     TrackSid,
@@ -69,6 +70,8 @@ class Participant:
     """Sections whose track was ended here; the client may still send in them."""
     audience: Audience = EVERYONE
     """Who may have its tracks."""
+    admitted_to: RoomName | None = None
+    """Where its session began: tokens of that room go on to stand for it."""
     heard: set[TrackSid] = field(default_factory=set)
     """Own tracks that somebody has received."""
     described: dict[Mid, TrackSid] = field(default_factory=dict)

@@ -125,6 +125,11 @@ class Grant:
         if not self.room_admin or self.room != room:
             raise PermissionDeniedError(f"administer room {room}", f"roomAdmin for room {room}")
 
+    def require_destination(self, room: RoomName) -> None:
+        """Raises PermissionDeniedError unless people may be sent to that very room."""
+        if not room or self.destination_room != room:
+            raise PermissionDeniedError(f"send to room {room}", f"destinationRoom {room}")
+
     def require_room_create(self) -> None:
         """Raises PermissionDeniedError unless rooms may be created and deleted."""
         if not self.room_create:

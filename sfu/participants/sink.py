@@ -36,6 +36,8 @@ class LeaveCode(StrEnum):
     """The client closed its peer connection."""
     MEDIA_FAILED = "media_failed"
     """ICE or DTLS never came up, or the certificate was not the announced one."""
+    MOVED = "moved"
+    """To another room, by the server API. Others are told this much."""
     SUPERSEDED = "superseded"
     """Only this WebSocket ends: another one resumed the session."""
     NEGOTIATION_FAILED = "negotiation_failed"
@@ -111,6 +113,13 @@ class Resumed:
     """Answer to the offer in the resume request (an ICE restart)."""
     left: tuple[ParticipantLeft, ...] = ()
     """With `state`: those the client may still believe to be here, as far as is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The receiver is in another room from now on, with its connections, its tracks and its session."""
+
+    state: JoinedState
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +332,7 @@ class Leave:
 DomainEvent = (
     Joined
     | Resumed
+    | Moved
     | ParticipantsChanged
     | RoomUpdated
     | SpeakersChanged

@@ -91,6 +91,13 @@ class Subscriber:
             self._slot_by_track[item.sid] = new
         return item
 
+    def begin_anew(self) -> None:
+        """It is in another room: nothing that was asked for or declined is there."""
+        before = self.demand
+        self.demand = Demand(before.subscriber, before.auto, before.default)
+        self._failed.clear()
+        self.sections_changed()
+
     def release(self) -> None:
         """All slots are gone, with the transport."""
         self.applied.clear()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sfu.core.clock import Clock
-from sfu.core.ids import RoomId, SessionId, SlotId, TrackId, TransportId
+from sfu.core.ids import ParticipantSid, RoomId, SessionId, SlotId, TrackId, TransportId
 from sfu.core.journal import Journal
 from sfu.core.observer import Observer
 from sfu.participants.happenings import Happening
@@ -39,8 +39,14 @@ class Directory:
     tracks: dict[TrackId, tuple[Seat, Track]] = field(default_factory=dict)
     slots: dict[SlotId, Participant] = field(default_factory=dict)
     sessions: dict[SessionId, Seat] = field(default_factory=dict)
+    guests: dict[ParticipantSid, list[Room]] = field(default_factory=dict)
+    """Rooms in which somebody is seen and heard without being there."""
     mailboxes: dict[str, Mailbox] = field(default_factory=dict)
     """By address."""
+
+    def shown_in(self, member: Participant) -> tuple[Room, ...]:
+        """Rooms that it is a guest of."""
+        return tuple(self.guests.get(member.sid, ()))
 
 
 @dataclass(frozen=True, slots=True)

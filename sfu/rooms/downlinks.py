@@ -89,6 +89,11 @@ def _send(
         room.context.directory.transports[downlink.transport] = Seat(room, member)
         room.update_data(member)
     member.outbox.post(OfferMade(downlink.offer_id, sdp, tuple((sid, mid) for mid, sid in said.items())))
+    await_answer(room, member)
+
+
+def await_answer(room: Room, member: Participant) -> None:
+    """To the newest offer; it must come in time from now on."""
 
     def give_up() -> None:
         member.answer_timer = None

@@ -43,6 +43,10 @@ class QualityNews:
             due = self._last_s + interval_s
             self._timer = self._clock.call_later(max(0.0, due - self._clock.monotonic()), self._flush)
 
+    def discard(self, member: Participant) -> None:
+        """It is in another room."""
+        self._changed.pop(member.sid, None)
+
     def close(self) -> None:
         """The room is gone."""
         self._changed.clear()

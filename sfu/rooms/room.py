@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
-from sfu.core.errors import ParticipantNotFoundError
+from sfu.core.errors import ParticipantNotFoundError, RoomFullError
 from sfu.core.ids import Identity, ParticipantSid, RoomName, SlotId, TrackId, TrackSid, WorkerId, new_room_sid
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import (
@@ -47,7 +47,7 @@ from sfu.participants.sink import (
     TrackAccessChanged,
     TrackReceived,
 )
-from sfu.rooms import downlinks, mailboxes, renewal, tracing
+from sfu.rooms import downlinks, forwarding, mailboxes, renewal, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.planner import Planner
@@ -88,6 +88,8 @@ class Room:
         self.max_participants = int(_or(options.max_participants, defaults.max_participants))
         self.created_at = context.clock.wall()
         self.members: dict[Identity, Participant] = {}
+        self.guests: dict[Identity, Participant] = {}
+        """People of other rooms who are seen and heard here too."""
         self.catalog = TrackCatalog()
         self.broadcast = Broadcast(context.clock, self.members.values, self.info)
         self.quality = QualityNews(context.clock, self.broadcast)
@@ -139,7 +141,11 @@ class Room:
         """Everyone visible; the same object until one of them changes."""
         if self._snapshot is None:
             self._snapshot = Shared(
-                tuple(member.info() for member in self.members.values() if member.visible)
+                tuple(
+                    member.info()
+                    for member in (*self.members.values(), *self.guests.values())
+                    if member.visible
+                )
             )
         return self._snapshot
 
@@ -166,6 +172,8 @@ class Room:
         member.touch()
         self._forget_views()
         self.broadcast.participant_changed(member)
+        for other in self.context.directory.shown_in(member):
+            other.guests_changed(member)
         if not member.visible:
             change = ParticipantsChange(left=(), joined=(), updated=(member.info(),))
             self.broadcast.tell(member, ParticipantsChanged(Shared(change)))
@@ -209,6 +217,15 @@ class Room:
         self._forget_views()
         self.broadcast.room_changed()
 
+    def guests_changed(self, guest: Participant) -> None:
+        """Somebody of another room, who is seen here, is new or changed."""
+        self.views_changed()
+        self.broadcast.participant_changed(guest)
+
+    def views_changed(self) -> None:
+        """What was made for newcomers is out of date."""
+        self._forget_views()
+
     def _forget_views(self) -> None:
         self._info = None
         self._snapshot = None
@@ -222,22 +239,50 @@ class Room:
         except KeyError:
             raise ParticipantNotFoundError(identity) from None
 
+    def check_space(self) -> None:
+        """Raises RoomFullError if nobody else may enter on his own account."""
+        here = sum(not member.dependent for member in self.members.values())
+        if self.max_participants and here >= self.max_participants:
+            raise RoomFullError(self.name, self.max_participants)
+
     def add(self, member: Participant) -> None:
         """A participant enters. Whoever had its identity must have been removed before."""
-        self.members[member.identity] = member
-        self.occupancy_changed()
-        for other in self._selective.values():
-            self._apply_audience(other, other.tracks, member, tell=False)
-        self.context.directory.sessions[member.session_id] = Seat(self, member)
+        self.admit(member)
         self.context.observer.participant_entered(member.kind.value)
         client = member.client
         log.info("%s: %s joined with %r %r", self, member, client.sdk, client.version)
         log.debug("%s: %s is at %s", self, member, client.address)
+
+    def admit(self, member: Participant) -> None:
+        """It is here from now on, from outside or from another room."""
+        if (guest := self.guests.get(member.identity)) is not None:
+            forwarding.withdraw(guest, self, LeaveCode.DUPLICATE_IDENTITY)
+        self.members[member.identity] = member
+        self.occupancy_changed()
+        if not member.audience.everyone:
+            self._selective[member.sid] = member
+        for other in (*self._selective.values(), *self.guests.values()):
+            if other is not member and not other.audience.everyone:
+                self._apply_audience(other, other.tracks, member, tell=False)
+        self.context.directory.sessions[member.session_id] = Seat(self, member)
         self._forget_views()
         self.broadcast.participant_changed(member)
         if member.permissions.recorder:
             self.metadata_changed()
         self.planner.mark(member)
+
+    def release(self, member: Participant) -> None:
+        """It is here no longer; what it had stays with it."""
+        for other in self.context.directory.shown_in(member):
+            forwarding.withdraw(member, other, LeaveCode.MOVED)
+        del self.members[member.identity]
+        self._selective.pop(member.sid, None)
+        self._pretending.pop(member.sid, None)
+        self.planner.discard(member)
+        self.quality.discard(member)
+        if member.data_routed:
+            self._unroute_data(member)
+        self._forget_views()
 
     def remove(
         self,
@@ -280,6 +325,8 @@ class Room:
         for track in member.tracks:
             self.drop_track(track, forgotten=closed)
         member.publications.clear()
+        for other in self.context.directory.shown_in(member):
+            forwarding.end(member, other, code)
         self._release_transports(member)
         mailboxes.end_all(directory, member)
         self.context.observer.participant_left(member.kind.value, code.value)
@@ -334,6 +381,8 @@ class Room:
         if self.expiry is not None:
             self.expiry.cancel()
             self.expiry = None
+        for guest in list(self.guests.values()):
+            forwarding.end(guest, self, code)
         self.broadcast.close()
         self.quality.close()
         self.planner.close()
@@ -391,11 +440,17 @@ class Room:
 
     def add_track(self, owner: Participant, track: Track) -> None:
         """A track is published; the plane knows it already. Whoever may want it is planned anew."""
-        self.catalog.add(track)
         self.context.directory.tracks[track.id] = (Seat(self, owner), track)
         self.context.observer.track_published(track.kind, track.info.source)
         log.debug("%s: %s publishes %s, %s as %s", self, owner, track.sid, track.info.source, track.info.mime)
+        self.adopt_track(owner, track)
         self.note(Kind.TRACK_PUBLISHED, owner, track)
+        for other in self.context.directory.shown_in(owner):
+            other.adopt_track(owner, track)
+
+    def adopt_track(self, owner: Participant, track: Track) -> None:
+        """A track is to be had here, whether its owner is here or elsewhere."""
+        self.catalog.add(track)
         restricted = not owner.audience.everyone
         for member in self.members.values():
             if member is owner:
@@ -405,6 +460,14 @@ class Room:
             if member.subscriber.concerns(track):
                 self.planner.mark(member)
 
+    def lose_track(self, track: Track) -> None:
+        """A track goes on, but not here."""
+        self.catalog.remove(track)
+        self.silence(track)
+        for member in self.members.values():
+            member.subscriber.demand.forget(track.sid)
+            self.planner.mark(member)
+
     def set_audience(self, owner: Participant, audience: Audience) -> None:
         """Its owner decides who may have its tracks, from now on."""
         owner.audience = audience
@@ -412,9 +475,10 @@ class Room:
             self._selective.pop(owner.sid, None)
         else:
             self._selective[owner.sid] = owner
-        for member in self.members.values():
-            if member is not owner:
-                self._apply_audience(owner, owner.tracks, member)
+        for room in (self, *self.context.directory.shown_in(owner)):
+            for member in room.members.values():
+                if member is not owner:
+                    room._apply_audience(owner, owner.tracks, member)
 
     def _apply_audience(
         self, owner: Participant, tracks: Iterable[Track], member: Participant, *, tell: bool = True
@@ -431,13 +495,18 @@ class Room:
 
     def drop_track(self, track: Track, forgotten: bool = False) -> None:
         """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
-        self.catalog.remove(track)
         owner = self.context.directory.tracks.pop(track.id)[0].participant
         self.note(Kind.TRACK_UNPUBLISHED, owner, track)
         if not forgotten:
             self.context.plane.apply([RemoveTrack(track.id)])
         self.context.observer.track_unpublished(track.kind, track.info.source)
         log.debug("%s: %s ended", self, track.sid)
+        for room in (self, *self.context.directory.shown_in(owner)):
+            room.bury_track(track)
+
+    def bury_track(self, track: Track) -> None:
+        """A track has ended, and the plane knows: whoever received it here is told."""
+        self.catalog.remove(track)
         if self.closed:
             return
         self.silence(track)
@@ -450,9 +519,11 @@ class Room:
 
     def replan_receivers(self, track: Track) -> None:
         """What a track needs or allows has changed."""
-        for member in self.members.values():
-            if track.info.participant != member.sid:
-                self.planner.mark(member)
+        owner = self.context.directory.tracks[track.id][0].participant
+        for room in (self, *self.context.directory.shown_in(owner)):
+            for member in room.members.values():
+                if member is not owner:
+                    room.planner.mark(member)
 
     def _replan(self, member: Participant) -> None:
         needed = self.route(member)

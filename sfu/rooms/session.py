@@ -37,8 +37,14 @@ class Session:
     """
 
     def __init__(self, room: Room, participant: Participant) -> None:
-        self._room = room
+        self._entered = room
         self._participant = participant
+
+    @property
+    def _room(self) -> Room:
+        """Where it is now: it may have been moved."""
+        seat = self._entered.context.directory.sessions.get(self._participant.session_id)
+        return seat.room if seat is not None else self._entered
 
     @property
     def session_id(self) -> SessionId:
@@ -265,7 +271,7 @@ class Session:
         def expire() -> None:
             member.resume_timer = None
             text = f"the signaling connection was lost ({reason or 'closed'}) and not resumed"
-            room.remove(member, LeaveCode.SIGNAL_LOST, text, Reconnect.REJOIN)
+            self._room.remove(member, LeaveCode.SIGNAL_LOST, text, Reconnect.REJOIN)
 
         window_s = room.context.settings.session.resume_window_s
         member.resume_timer = room.context.clock.call_later(window_s, expire)

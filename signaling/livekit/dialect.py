@@ -188,6 +188,8 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
                 self._joined(state)
             case sink.Resumed(state=state, left=left):
                 self._resumed(state, left)
+            case sink.Moved(state=state):
+                self._moved(state)
             case sink.ParticipantsChanged(change=change):
                 frame = change.encoded(wire.DIALECT, wire.participants_change)
                 if frame:
@@ -261,6 +263,23 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         own_picture = rtc.ParticipantUpdate(participants=[mapping.participant_info(state.participant)])
         self._send(rtc.SignalResponse(update=own_picture))
         self._room_updated(state.room)
+
+    def _moved(self, state: sink.JoinedState) -> None:
+        room = state.room.value
+        self._counts = room.num_participants, room.num_publishers
+        self._speakers = frozenset()
+        self._token = self._token.in_room(room.name)
+        token = self._refresher.move(self._token, state.participant)
+        others = (item.value for item in state.participants.value if item.value.sid != self._sid)
+        moved = rtc.RoomMovedResponse(
+            room=mapping.room(room, self._context.codecs),
+            token=token,
+            participant=mapping.participant_info(state.participant),
+            other_participants=[mapping.participant_info(item) for item in others],
+        )
+        self._send(rtc.SignalResponse(room_moved=moved))
+        # The Rust SDK takes tokens from nowhere else.
+        self._send(rtc.SignalResponse(refresh_token=token))
 
     def _room_updated(self, room: Shared[RoomInfo]) -> None:
         self._counts = room.value.num_participants, room.value.num_publishers

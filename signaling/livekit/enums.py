@@ -88,6 +88,7 @@ DISCONNECT_REASONS = {
     LeaveCode.MEDIA_CLOSED: models.DisconnectReason.CLIENT_INITIATED,
     LeaveCode.MEDIA_FAILED: models.DisconnectReason.CONNECTION_TIMEOUT,
     LeaveCode.NEGOTIATION_FAILED: models.DisconnectReason.STATE_MISMATCH,
+    LeaveCode.MOVED: models.DisconnectReason.MIGRATION,
     LeaveCode.SUPERSEDED: models.DisconnectReason.UNKNOWN_REASON,
     LeaveCode.INTERNAL: models.DisconnectReason.UNKNOWN_REASON,
 }

@@ -45,6 +45,11 @@ class TokenRefresher:
         if before is None or _claims(before) != _claims(info):
             self._refresh()
 
+    def move(self, token: Token, info: ParticipantInfo) -> str:
+        """The participant is in another room: a token for that one, and such from now on."""
+        self._token, self._info = token, info
+        return self._authenticator.renew(token, info, self._clock.wall(), VALIDITY_S)
+
     def end(self) -> None:
         """Nobody is there to take them."""
         if self._timer is not None:

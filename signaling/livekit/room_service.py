@@ -147,14 +147,18 @@ class RoomService:
     async def forward_participant(
         self, request: room.ForwardParticipantRequest, token: Token
     ) -> room.ForwardParticipantResponse:
-        """Not here, as in the open server."""
-        raise _not_between_rooms(token, request.room, request.destination_room, "forwarded")
+        """Show it in another room too."""
+        name, destination = _between(token, request.room, request.destination_room)
+        self._service.forward_participant(name, Identity(request.identity), destination)
+        return room.ForwardParticipantResponse()
 
     async def move_participant(
         self, request: room.MoveParticipantRequest, token: Token
     ) -> room.MoveParticipantResponse:
-        """Not here, as in the open server."""
-        raise _not_between_rooms(token, request.room, request.destination_room, "moved")
+        """Take it to another room."""
+        name, destination = _between(token, request.room, request.destination_room)
+        self._service.move_participant(name, Identity(request.identity), destination)
+        return room.MoveParticipantResponse()
 
     # Data
 
@@ -196,8 +200,7 @@ def _administered(token: Token, name: str) -> RoomName:
     return RoomName(name)
 
 
-def _not_between_rooms(token: Token, name: str, destination: str, what: str) -> TwirpError:
-    _administered(token, name)
-    if name == destination:
-        return TwirpError("invalid_argument", "destination room must differ from the room")
-    return TwirpError("unimplemented", f"participants are not {what} between rooms")
+def _between(token: Token, name: str, destination: str) -> tuple[RoomName, RoomName]:
+    """From where to where; the token must name both."""
+    token.grant.require_destination(RoomName(destination))
+    return _administered(token, name), RoomName(destination)

@@ -103,6 +103,8 @@ def event(seq: int, news: sink.DomainEvent, begin: Callable[[sink.Joined | sink.
     match news:
         case sink.Joined() | sink.Resumed():
             body = begin(news)
+        case sink.Moved(state=now):
+            body = with_state(messages.MovedHead(), now)
         case sink.ParticipantsChanged(change):
             body = change.encoded(DIALECT, _participants_change)
         case sink.RoomUpdated(room):
@@ -179,6 +181,7 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             return messages.LeaveNotice(code=leave.value, message=text, reconnect=reconnect.value)
         case (
             sink.Joined()
+            | sink.Moved()
             | sink.Resumed()
             | sink.ParticipantsChanged()
             | sink.RoomUpdated()

@@ -303,6 +303,18 @@ class Resumed(ResumedHead):
     """Null: every event that was missed follows. Else some were forgotten: replace everything by this."""
 
 
+class MovedHead(Event):
+    """`moved` without the state."""
+
+    type: Literal["moved"] = "moved"
+
+
+class Moved(MovedHead):
+    """The session goes on in another room, with its connection and its tracks: replace everything by this."""
+
+    state: State
+
+
 class Answer(Reply):
     """Answer to `offer`."""
 
@@ -504,6 +516,7 @@ class LeaveNotice(Event):
 ServerMessage = (
     Joined
     | Resumed
+    | Moved
     | Answer
     | Ok
     | Error

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from livekit import api, rtc
 
-from tests.compat.livekit_client import Tone, clients
+from tests.compat.livekit_client import MODES, Tone, clients, hears
 from tests.support.server import API_KEY, API_SECRET, Server
 
 ROOM = "lobby"
@@ -105,6 +105,60 @@ async def test_participants(server: Server, lk: api.LiveKitAPI) -> None:
         await lk.room.delete_room(api.DeleteRoomRequest(room=ROOM))
         reason, *_ = await bob.event("disconnected")
         assert reason == rtc.DisconnectReason.ROOM_DELETED
+        await tone.stop()
+
+
+@pytest.mark.parametrize("single", MODES.values(), ids=MODES)
+async def test_moved_to_another_room(server: Server, lk: api.LiveKitAPI, single: bool) -> None:
+    async with clients(server, "alice", "bob", "eve", single=single) as (alice, bob, eve):
+        await alice.connect("here")
+        await bob.connect("here")
+        await eve.connect("there")
+        tones = Tone(), Tone()
+        await tones[0].publish(alice)
+        await tones[1].publish(eve)
+        assert await hears(await bob.track_of("alice"))
+        await lk.room.move_participant(
+            api.MoveParticipantRequest(room="here", identity="alice", destination_room="there")
+        )
+        await alice.event("moved")
+        assert alice.room.name == "there"
+        await bob.event("participant_disconnected")
+        assert await hears(await eve.track_of("alice"))
+        assert await hears(await alice.track_of("eve"))
+        await eve.event("active_speakers_changed", lambda who: "alice" in {item.identity for item in who})
+        await alice.me.publish_data(b"hello there")
+        await eve.event("data_received", lambda packet: bytes(packet.data) == b"hello there")
+        assert not bob.seen("data_received")
+        assert not alice.seen("reconnecting")
+        await alice.room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT)
+        await alice.event("reconnected")
+        assert "eve" in alice.room.remote_participants, "and it comes back to where it was moved"
+        for tone in tones:
+            await tone.stop()
+
+
+@pytest.mark.parametrize("single", MODES.values(), ids=MODES)
+async def test_forwarded_to_another_room(server: Server, lk: api.LiveKitAPI, single: bool) -> None:
+    async with clients(server, "alice", "bob", "eve", single=single) as (alice, bob, eve):
+        await alice.connect("stage")
+        await bob.connect("stage")
+        await eve.connect("overflow")
+        tone = Tone()
+        await tone.publish(alice)
+        forward = api.ForwardParticipantRequest(room="stage", identity="alice", destination_room="overflow")
+        await lk.room.forward_participant(forward)
+        assert await hears(await eve.track_of("alice"))
+        assert await hears(await bob.track_of("alice"))
+        await alice.room.disconnect()
+        await eve.event("participant_disconnected")
+        with pytest.raises(api.TwirpError) as excinfo:
+            await lk.room.forward_participant(forward)
+        assert excinfo.value.code == "not_found"
+        forward.destination_room = "stage"
+        with pytest.raises(api.TwirpError) as excinfo:
+            await lk.room.forward_participant(forward)
+        assert excinfo.value.code in ("invalid_argument", "not_found")
         await tone.stop()
 
 

@@ -8,7 +8,7 @@ use crate::command::{AddTrack, Source, Target};
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::event::Event;
-use crate::ids::{TrackId, WorkerId};
+use crate::ids::{RoomId, TrackId, WorkerId};
 use crate::load::{GeneratedPacket, Generator, Meter, MeterId, MeterStats};
 use crate::packet::{Form, PassThrough, SourcePacket};
 use crate::ring::RingMessage;
@@ -26,8 +26,8 @@ impl Engine {
     pub(crate) fn add_track(&mut self, spec: AddTrack, now: Instant) {
         const COMMAND: &str = "AddTrack";
         let id = spec.track;
-        if self.names.tracks.contains_key(&id) {
-            return;
+        if let Some(key) = self.names.tracks.get(&id).copied() {
+            return self.move_track(key, spec.room, now);
         }
         if spec.layers.is_empty() || spec.layers.len() > MAX_LAYERS {
             return self.out.events.failed(COMMAND, id.0, "1 to 8 layers are needed");
@@ -59,6 +59,15 @@ impl Engine {
         self.join_room_audio(room, key, now);
         self.declare_track(key, now);
         self.arm_track(key);
+    }
+
+    /// Its publisher is in another room now, where it is heard as a speaker.
+    fn move_track(&mut self, key: usize, room: RoomId, now: Instant) {
+        let before = std::mem::replace(&mut self.tracks[key].room, room);
+        if before != room {
+            self.leave_room_audio(before, key);
+            self.join_room_audio(room, key, now);
+        }
     }
 
     /// Tells the publishing transport which SSRCs signaling named.

@@ -51,7 +51,7 @@ export const CAMERA_DEFAULTS = {
  * `trackupdated`, `tracksubscribed`, `trackunsubscribed` {track, participant}; `subscriptionfailed`
  * {track, code, message}; `speakers` {participants}; `data` {payload, topic, sender, reliable};
  * `localpublished`, `localunpublished`, `localmuted` {track}; `quality` {participants}; `streamstate`
- * {track, participant}; `wantedlayers` {track}; `permissions` {permissions}; `roomupdated`; `statechange` {state};
+ * {track, participant}; `wantedlayers` {track}; `permissions` {permissions}; `roomupdated`; `moved` {room}; `statechange` {state};
  * `closed` {code, message}.
  */
 export class Room extends EventTarget {
@@ -493,6 +493,10 @@ export class Room extends EventTarget {
 
 /** What the server's messages do, by type. `this` is the room. */
 const HANDLERS = {
+  moved({ state }) {
+    this._applyState(state);
+    this._emit('moved', { room: state.room });
+  },
   participants({ joined, updated, left }) {
     for (const { identity, id } of left) {
       const participant = this.participants.get(identity);

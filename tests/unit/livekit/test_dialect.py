@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
+
 import pytest
 from livekit.protocol import models, rtc
 
 from sfu.core.errors import AirsideError
+from sfu.core.ids import RoomName
 from sfu.participants.sink import MediaStateChanged
 from tests.support.domain import World
 from tests.unit.livekit.support import Wire, directions
@@ -265,3 +269,25 @@ class TestResume:
         alice.dialect.send(3, MediaStateChanged("disconnected"))
         world.settle(6)
         assert alice.closed is not None, "so that the client resumes"
+
+
+class TestMoved:
+    def test_everything_around_it_is_new(self, world: World) -> None:
+        alice, bob = Wire(world, "alice").join(), Wire(world, "bob").join()
+        track = alice.publish()
+        world.service.move_participant(world.room, alice.token.identity, RoomName("side"))
+        world.settle()
+        moved = alice.last("room_moved")
+        assert (moved.room.name, moved.participant.identity) == ("side", "alice")
+        assert [item.sid for item in moved.participant.tracks] == [track.sid]
+        assert not moved.other_participants
+        claims = json.loads(base64.urlsafe_b64decode(moved.token.split(".")[1] + "=="))
+        assert claims["video"]["room"] == "side"
+        assert alice.last("refresh_token") == moved.token
+        gone = bob.last("update").participants[0]
+        assert gone.state == models.ParticipantInfo.State.DISCONNECTED
+        assert gone.disconnect_reason == models.DisconnectReason.MIGRATION
+        again = Wire(world, "alice", room=RoomName("side")).enter(
+            resume=True, participant=moved.participant.sid
+        )
+        assert again.kinds[0] == "reconnect"
