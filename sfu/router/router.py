@@ -82,11 +82,11 @@ def _plan_kind(
             if track.sid in settled:
                 continue
             settled.add(track.sid)
-            chosen = next((slot for slot in free if track.format in slot.formats), None)
+            chosen = next((slot for slot in free if track.fits(slot.formats)), None)
             if chosen is not None:
                 free.remove(chosen)
                 placed[chosen.id] = _assign(track, demand)
-            elif not any(track.format in slot.formats for slot in slots):
+            elif not any(track.fits(slot.formats) for slot in slots):
                 failures.append(Failure(track.sid, (track.codec_names[track.sent],), accepted))
             if not free:
                 break
@@ -97,7 +97,7 @@ def _keep(slot: Slot, current: Assignment | None, demand: Demand, catalog: Track
     if current is None or not slot.active:
         return None
     track = catalog.get(current.sid)
-    if track is None or track.format not in slot.formats or demand.wish(track) is None:
+    if track is None or not track.fits(slot.formats) or demand.wish(track) is None:
         return None
     return _assign(track, demand)
 

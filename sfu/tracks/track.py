@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from sfu.core.codecs import Encryption, MediaKind, TrackSource
@@ -77,10 +78,14 @@ class Track:
         """Audio or video."""
         return self.info.kind
 
-    @property
-    def format(self) -> int:
-        """What a slot must take to carry this track."""
-        return self.formats[self.sent]
+    def fits(self, formats: Collection[int]) -> bool:
+        """Whether a slot that takes these formats can carry the track.
+
+        Sound may be sent with redundancy or without, and the plane makes the one of the other.
+        """
+        if self.kind is MediaKind.AUDIO:
+            return any(number in formats for number in self.formats)
+        return self.formats[self.sent] in formats
 
     def set_muted(self, muted: bool) -> bool:
         """Whether that changed anything."""

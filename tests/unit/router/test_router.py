@@ -13,8 +13,8 @@ from sfu.tracks.subscription import Demand, SubscriptionWish
 from sfu.tracks.track import Track, TrackInfo
 
 ME = ParticipantSid("PA_me")
-VP8, H264, OPUS = 1, 2, 3
-NAMES = {VP8: "video/VP8", H264: "video/H264", OPUS: "audio/opus"}
+VP8, H264, OPUS, RED = 1, 2, 3, 4
+NAMES = {VP8: "video/VP8", H264: "video/H264", OPUS: "audio/opus", RED: "audio/red"}
 VIDEO, AUDIO = MediaKind.VIDEO, MediaKind.AUDIO
 
 
@@ -58,6 +58,15 @@ def placed(route: RoutePlan) -> dict[int, str]:
 
 def auto() -> Demand:
     return Demand(ME, auto=True)
+
+
+def test_sound_with_redundancy_fits_slots_without() -> None:
+    microphone = track(1, TrackSource.MICROPHONE)
+    microphone.formats, microphone.codec_names = (RED, OPUS), (NAMES[RED], NAMES[OPUS])
+    assert placed(plan(auto(), catalog(microphone), [slot(1, OPUS)], {}, True)) == {1: "TR_1"}
+    assert placed(plan(auto(), catalog(microphone), [slot(1, OPUS, RED)], {}, True)) == {1: "TR_1"}
+    microphone.set_sent(1)
+    assert placed(plan(auto(), catalog(microphone), [slot(1, OPUS)], {}, True)) == {1: "TR_1"}
 
 
 def test_own_tracks_are_not_wanted() -> None:
@@ -193,7 +202,7 @@ def test_plan_is_sound(situation: tuple[Demand, TrackCatalog, list[Slot], dict[S
         carried = tracks.get(item.sid)
         assert carried is not None
         assert demand.wish(carried) is not None
-        assert carried.format in by_id[slot_id].formats
+        assert carried.fits(by_id[slot_id].formats)
         assert carried.kind is by_id[slot_id].kind
         assert by_id[slot_id].active
     for kind in MediaKind:

@@ -36,7 +36,7 @@ class TestTrack:
         assert not track.set_layer_active(5, True)
         assert track.info.layers[1].active
         assert track.set_sent(1)
-        assert (track.format, track.info.mime) == (2, "video/H264")
+        assert (track.formats[track.sent], track.info.mime) == (2, "video/H264")
         assert not track.set_sent(1)
         assert not track.set_sent(9)
 
