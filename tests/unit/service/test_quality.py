@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sfu.core.codecs import TrackSource
@@ -134,14 +135,14 @@ class TestStatistics:
         world, ada, bob = a_call()
         world.plane.emit(allocation(world, AllocationReason.LINK))
         (track,), (slot,) = world.plane.tracks, world.plane.carries
-        quality = {
+        quality: dict[str, Sequence[int | float]] = {
             "transport": [ada.transport, ada.transport, bob.transport],
             "up": [1, 0, 0],
             "class": [1, 3, 2],
             "score": [2.1, 4.5, 3.3],
             "rtt_s": [0.24, 0.24, float("nan")],
         }
-        layers = {"track": [track], "layer": [0], "packets": [50]}
+        layers: dict[str, Sequence[int | float]] = {"track": [track], "layer": [0], "packets": [50]}
         world.plane.worker_stats = (
             WorkerStats(W, {"quality": quality, "layers": layers, "slots": {"slot": [slot], "packets": [9]}}),
             WorkerStats(WorkerId(1), {"layers": {**layers, "packets": [0]}}),
