@@ -105,7 +105,8 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
 
     async def _resume(self) -> None:
         scenarios = self._context.cut_resumes
-        if scenarios.pop(self._parameters.participant, None) is True:
+        if scenarios.get(self._parameters.participant) is True:
+            del scenarios[self._parameters.participant]
             self._outgoing.close(CloseCode.DONE, "as the scenario wants it")
             return
         request = ResumeRequest(

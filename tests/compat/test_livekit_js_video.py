@@ -1,0 +1,93 @@
+"""livekit-client's video: layers, sizes, codecs and encryption."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.compat.livekit_js import JsClient, js_clients
+from tests.support.server import Server
+
+ROOM = "lobby"
+MODES = {"single": True, "dual": False}
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def sent(heights: list[int]) -> str:
+    """Whether exactly these heights of the camera are being sent."""
+    return f"""(async () => {{
+      const streams = (await client.sent('camera')).filter((item) => item.active && item.height);
+      return streams.map((item) => item.height).join() === '{",".join(map(str, heights))}';
+    }})()"""
+
+
+def arrives(height: int, codec: str) -> str:
+    """Whether alice's camera comes in that height and codec."""
+    return f"""(async () => {{
+      const it = await client.received('alice', 'camera');
+      return it?.height === {height} && it.codec === 'video/{codec}';
+    }})()"""
+
+
+async def shown_at(client: JsClient, height: int) -> None:
+    """Give alice's picture that much room."""
+    await client.do(f"client.resize('alice', {height * 16 // 9}, {height})")
+
+
+@pytest.mark.parametrize("single", MODES.values(), ids=MODES)
+async def test_three_layers_follow_the_size_of_the_element(server: Server, single: bool) -> None:
+    async with js_clients(server, "alice", "bob") as (alice, bob):
+        await alice.join(ROOM, singlePeerConnection=single, dynacast=True)
+        await bob.join(ROOM, singlePeerConnection=single, adaptiveStream=True)
+        await alice.me("setCameraEnabled(true, { resolution: { width: 1280, height: 720 } })")
+        await bob.until("client.publication('alice', 'camera')?.track")
+        for height in (720, 360, 180):
+            await shown_at(bob, height)
+            await bob.until(arrives(height, "vp8"))
+        await alice.until(sent([180]))  # dynacast: nobody takes the others
+        await bob.do("client.publication('alice', 'camera').track.attachedElements[0].style.display = 'none'")
+        await alice.until(sent([]))
+        await bob.do("client.publication('alice', 'camera').track.attachedElements[0].style.display = ''")
+        await shown_at(bob, 720)
+        await bob.until(arrives(720, "vp8"))
+        await alice.until(sent([180, 360, 720]))
+        await bob.sees("alice")
+        await bob.until("client.seen(livekit.RoomEvent.ConnectionQualityChanged).length")
+
+
+@pytest.mark.parametrize("single", MODES.values(), ids=MODES)
+@pytest.mark.parametrize("codec", ["vp9", "av1"])
+async def test_layers_in_one_stream(server: Server, codec: str, single: bool) -> None:
+    async with js_clients(server, "alice", "bob") as (alice, bob):
+        await alice.join(ROOM, singlePeerConnection=single)
+        await bob.join(ROOM, singlePeerConnection=single, adaptiveStream=True)
+        options = {"videoCodec": codec, "scalabilityMode": "L3T3_KEY", "backupCodec": False}
+        await alice.do(f"client.publishCanvas(640, 360, {json.dumps(options)})")
+        await bob.until("client.publication('alice', 'camera')?.track")
+        for height in (360, 90, 180, 360):
+            await shown_at(bob, height)
+            await bob.until(arrives(height, codec))
+        await bob.sees("alice")
+        streams = await alice.do("client.sent('camera')")
+        assert [item["mode"] for item in streams] == ["L3T3_KEY"]
+        layers = await bob.do(
+            "client.publication('alice', 'camera').trackInfo.layers.map((layer) => layer.height)"
+        )
+        assert layers == [90, 180, 360]
+
+
+async def test_encrypted_frames_pass_untouched(server: Server) -> None:
+    async with js_clients(server, "alice", "bob", "eve") as (alice, bob, eve):
+        for client, passphrase in ((alice, "ours"), (bob, "ours"), (eve, "hers")):
+            await client.join(ROOM, e2eePassphrase=passphrase)
+        await alice.me("enableCameraAndMicrophone()")
+        await bob.sees("alice")
+        await bob.hears("alice")
+        await alice.me("publishData(new TextEncoder().encode('between us'), { reliable: true })")
+        await bob.seen("DataReceived", ["between us", "alice", 0, ""])
+        assert (await bob.do("client.publication('alice', 'camera').trackInfo.encryption")) == 1
+        await eve.until("client.seen(livekit.RoomEvent.EncryptionError).length")
+        assert (await eve.do("client.received('alice', 'camera')"))["frames"] == 0
+        assert not await eve.do("client.seen(livekit.RoomEvent.DataReceived).length")
