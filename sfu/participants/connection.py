@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 
+from sfu.core.codecs import Codec
 from sfu.core.ids import Mid, RoomId, SlotId, Ssrc, TransportId, WorkerId
 from sfu.dataplane.commands import (
     AddSlot,
@@ -71,15 +72,24 @@ class Connection:
         """Places in the description, rejected ones included: they never go away."""
         return len(self.peer.agreed.sections)
 
-    def consider(self, sdp: str, refused: Collection[Mid] = (), plain: Collection[Mid] = ()) -> Considered:
+    def consider(
+        self,
+        sdp: str,
+        refused: Collection[Mid] = (),
+        plain: Collection[Mid] = (),
+        preferred: Mapping[Mid, Codec] | None = None,
+    ) -> Considered:
         """Answer an offer. Raises SdpError, NegotiationError.
 
         Args:
             sdp: The client's offer.
             refused: Sections in which it may not send.
             plain: Sections whose sound must come without redundancy.
+            preferred: What it should send in a section, where it offers that.
         """
-        return self.peer.consider(sdp, refused=refused, plain=plain, slot_rule=self._slot_rule)
+        return self.peer.consider(
+            sdp, refused=refused, plain=plain, slot_rule=self._slot_rule, preferred=preferred
+        )
 
     def commit(self, considered: Considered) -> list[Command]:
         """Take an answer as agreed; commands that tell the plane, tracks excepted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sfu.core.codecs import Encryption, MediaKind, TrackSource
+from sfu.core.codecs import Codec, Encryption, MediaKind, TrackSource
 from sfu.core.errors import InvalidRequestError, TrackSectionError, TrackUndeclaredError
 from sfu.core.ids import Identity, Mid, ParticipantSid, RoomId, TrackId, TransportId, new_track_sid
 from sfu.dataplane.commands import AddTrack, LayerSpec, ReceiveCodec, TransportSource
@@ -83,6 +83,12 @@ def _is_plain(hints: TrackHints, encryption: Encryption) -> bool:
 def request_kind(request: TrackRequest) -> MediaKind | None:
     """What the entry says it is; None: it leaves that to the section."""
     return request.source.kind or request.kind
+
+
+def other_codec(section: ReceiveSection, request: TrackRequest) -> Codec | None:
+    """The codec that was declared, where the section has it and another one first: clients send the first."""
+    named = next((item.codec for item in section.codecs if item.codec.mime == request.mime), None)
+    return named if named is not section.codecs[0].codec else None
 
 
 def match(

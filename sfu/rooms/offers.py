@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sfu.core.codecs import MediaKind
 from sfu.core.errors import InvalidRequestError, LimitExceededError
 from sfu.core.ids import Mid, RoomId, SlotId, new_track_sid
 from sfu.dataplane.commands import Command
@@ -19,6 +20,7 @@ from sfu.participants.publishing import (
     declared_info,
     make_track,
     match,
+    other_codec,
     renew_track,
     request_kind,
     track_cid,
@@ -86,7 +88,12 @@ def prepare(
             _slot_rule(shape),
             congestion_control=context.settings.rtc.congestion_control,
         )
-    considered = connection.consider(sdp)
+    preferred = {
+        mid: item.section.codecs[0].codec
+        for mid, item in (publications or {}).items()
+        if item.section.kind is MediaKind.VIDEO
+    }
+    considered = connection.consider(sdp, preferred=preferred)
     if len(considered.negotiation.agreed.sections) > limits.sections:
         raise LimitExceededError("the number of media sections", limits.sections)
     announced = Declarations(declared or {}) if shape.declares else None
@@ -96,9 +103,10 @@ def prepare(
     if len(found.new) + len(found.kept) > limits.tracks_per_participant:
         raise LimitExceededError("the number of tracks published at once", limits.tracks_per_participant)
     plain = found.plain()
-    if found.refused or plain:
+    named = {section.mid: codec for section, request in found.new if (codec := other_codec(section, request))}
+    if found.refused or plain or named:
         # Which sections those are is known only from a first answer: a track's name may be in the offer.
-        considered = connection.consider(sdp, found.refused, plain)
+        considered = connection.consider(sdp, found.refused, plain, preferred | named)
         found = found.agreed(considered.negotiation.plan.receive)
     return PreparedOffer(connection, considered, found)
 

@@ -9,10 +9,10 @@ if missing := peer.missing():              # ask the client for so many sections
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
-from sfu.core.codecs import MediaKind
+from sfu.core.codecs import Codec, MediaKind
 from sfu.core.ids import Mid
 from sfu.transport.errors import NegotiationError
 from sfu.transport.lifecycle import Lifecycle, Signal
@@ -84,8 +84,11 @@ class Peer:
         plain: Collection[Mid] = (),
         slot_rule: SlotRule = SlotRule.ANY,
         msid: MsidOf = slot_msid,
+        preferred: Mapping[Mid, Codec] | None = None,
     ) -> Considered:
         """Find the answer to the peer's offer; see `negotiate.answer`. Changes nothing: see `settle`.
+
+        `preferred` says for sections which codec the answer lists first, where it is offered.
 
         Raises:
             SdpError, NegotiationError: The offer cannot be agreed to.
@@ -101,7 +104,7 @@ class Peer:
             self.agreed,
             description,
             local,
-            self.policy,
+            replace(self.policy, preferred=preferred) if preferred else self.policy,
             self._new_slot,
             refused=refused,
             plain=plain,

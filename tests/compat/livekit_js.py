@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.chromium import Page, chromium
+from tests.support.chromium import Chromium, Page, chromium
 from tests.support.needs import need_chromium, need_node_modules
 from tests.support.pages import pages
 from tests.support.server import ROOT, Server
@@ -105,19 +105,46 @@ def compact(value: Any) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
+class JsPages:
+    """A browser with any number of pages; `address` serves those of tests/compat/js."""
+
+    def __init__(self, server: Server, browser: Chromium, address: str) -> None:
+        self.address = address
+        self._server = server
+        self._browser = browser
+        self._clients: list[JsClient] = []
+
+    async def open(self, url: str) -> Page:
+        """A tab with any page."""
+        return await self._browser.page(url)
+
+    async def client(self, name: str) -> JsClient:
+        """A tab with a participant that is not connected yet."""
+        page = await self.open(f"{self.address}/client.html")
+        await page.wait_for("globalThis.client")
+        client = JsClient(page, self._server, name)
+        self._clients.append(client)
+        return client
+
+    async def leave(self) -> None:
+        """Every participant goes."""
+        for client in self._clients:
+            await client.do("client.room?.disconnect()")
+
+
 @asynccontextmanager
-async def js_clients(
-    server: Server, *names: str, flags: tuple[str, ...] = ()
-) -> AsyncIterator[list[JsClient]]:
-    """Pages with clients that are not connected yet; gone when the block ends."""
+async def js_pages(server: Server) -> AsyncIterator[JsPages]:
+    """A browser that can hold participants; gone when the block ends."""
     need_chromium()
     folder = await asyncio.to_thread(bundle)
-    async with pages(folder) as address, chromium(SPEECH, SCREEN, *flags) as browser:
-        made = []
-        for name in names:
-            page = await browser.page(f"{address}/client.html")
-            await page.wait_for("globalThis.client")
-            made.append(JsClient(page, server, name))
+    async with pages(folder) as address, chromium(SPEECH, SCREEN) as browser:
+        made = JsPages(server, browser, address)
         yield made
-        for client in made:
-            await client.do("client.room?.disconnect()")
+        await made.leave()
+
+
+@asynccontextmanager
+async def js_clients(server: Server, *names: str) -> AsyncIterator[list[JsClient]]:
+    """Participants in pages of one browser, not connected yet; gone when the block ends."""
+    async with js_pages(server) as browser:
+        yield [await browser.client(name) for name in names]

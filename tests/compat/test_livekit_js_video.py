@@ -24,10 +24,10 @@ def sent(heights: list[int]) -> str:
 
 
 def arrives(height: int, codec: str) -> str:
-    """Whether alice's camera comes in that height and codec."""
+    """Whether alice's camera comes in that height and codec. Encoders of layers make odd heights even."""
     return f"""(async () => {{
       const it = await client.received('alice', 'camera');
-      return it?.height === {height} && it.codec === 'video/{codec}';
+      return Math.abs(it?.height - {height}) <= 1 && it.codec === 'video/{codec}';
     }})()"""
 
 
@@ -64,9 +64,9 @@ async def test_layers_in_one_stream(server: Server, codec: str, single: bool) ->
         await alice.join(ROOM, singlePeerConnection=single)
         await bob.join(ROOM, singlePeerConnection=single, adaptiveStream=True)
         options = {"videoCodec": codec, "scalabilityMode": "L3T3_KEY", "backupCodec": False}
-        await alice.do(f"client.publishCanvas(640, 360, {json.dumps(options)})")
+        await alice.do(f"client.publishCanvas(960, 540, {json.dumps(options)})")
         await bob.until("client.publication('alice', 'camera')?.track")
-        for height in (360, 90, 180, 360):
+        for height in (540, 135, 270, 540):
             await shown_at(bob, height)
             await bob.until(arrives(height, codec))
         await bob.sees("alice")
@@ -75,7 +75,7 @@ async def test_layers_in_one_stream(server: Server, codec: str, single: bool) ->
         layers = await bob.do(
             "client.publication('alice', 'camera').trackInfo.layers.map((layer) => layer.height)"
         )
-        assert layers == [90, 180, 360]
+        assert layers == [135, 270, 540]
 
 
 async def test_encrypted_frames_pass_untouched(server: Server) -> None:
