@@ -86,7 +86,12 @@ def request_kind(request: TrackRequest) -> MediaKind | None:
 
 
 def other_codec(section: ReceiveSection, request: TrackRequest) -> Codec | None:
-    """The codec that was declared, where the section has it and another one first: clients send the first."""
+    """The codec that was declared, where the section has it and another one first: clients send the first.
+
+    Only of video: sound is declared without a word about redundancy, which comes before the plain codec.
+    """
+    if section.kind is not MediaKind.VIDEO:
+        return None
     named = next((item.codec for item in section.codecs if item.codec.mime == request.mime), None)
     return named if named is not section.codecs[0].codec else None
 

@@ -1,10 +1,10 @@
-// livekit-server-sdk drives the RoomService: `node server_sdk.mjs <url> <key> <secret>`. Two participants, alice
+// livekit-server-sdk drives the RoomService: `node server_sdk.mjs <key> <secret>`. Two participants, alice
 // (who publishes a microphone) and bob, are in the room `lobby`. It also receives webhooks: it says on its first
 // line where, and gives all it found out as one object on its last.
 import { createServer } from 'node:http';
 import { DataPacket_Kind, RoomServiceClient, WebhookReceiver } from 'livekit-server-sdk';
 
-const [url, key, secret] = process.argv.slice(2);
+const [key, secret] = process.argv.slice(2);
 const ROOM = 'lobby';
 const found = { webhooks: [], forged: 0 };
 
@@ -22,8 +22,9 @@ await new Promise((resolve) => hooks.listen(0, '127.0.0.1', resolve));
 process.stdout.write(`http://127.0.0.1:${hooks.address().port}/\n`);
 
 const line = () => new Promise((resolve) => process.stdin.once('data', (data) => resolve(data.toString().trim())));
-const rooms = new RoomServiceClient(await line() || url, key, secret);
-const refusal = (promise) => promise.then(() => 'done', (error) => `${error.status} ${error.code}`);
+const url = await line();
+const rooms = new RoomServiceClient(url, key, secret);
+const refusal = (promise) => promise.then(() => 'done', (error) => [error.status, error.code]);
 
 await line(); // both are there
 found.made = (await rooms.createRoom({ name: 'other', emptyTimeout: 60, maxParticipants: 3, metadata: 'm' })).maxParticipants;
