@@ -143,8 +143,8 @@ class Participant:
 
     @property
     def tracks(self) -> list[Track]:
-        """What it publishes, oldest first."""
-        return [item.track for item in self.publications.values()]
+        """What it publishes, oldest first; backups belong to their tracks."""
+        return [item.track for item in self.publications.values() if item.track.original is None]
 
     def track(self, sid: TrackSid) -> Track:
         """One of its own. Raises TrackNotFoundError."""
@@ -153,14 +153,16 @@ class Participant:
     def publication(self, sid: TrackSid) -> Publication:
         """One of its own. Raises TrackNotFoundError."""
         for item in self.publications.values():
-            if item.track.sid == sid:
+            if item.track.sid == sid and item.track.original is None:
                 return item
         raise TrackNotFoundError(sid, "one of this participant's own")
 
     def published(self) -> tuple[PublishedTrack, ...]:
         """Own tracks as their owner knows them."""
         return tuple(
-            PublishedTrack(mid, item.cid or None, item.track.info) for mid, item in self.publications.items()
+            PublishedTrack(mid, item.cid or None, item.track.info)
+            for mid, item in self.publications.items()
+            if item.track.original is None
         )
 
     def bound(self) -> tuple[tuple[TrackSid, Mid], ...]:
@@ -188,7 +190,7 @@ class Participant:
                     permissions=self.permissions,
                     joined_at=self.joined_at,
                     version=self.version,
-                    tracks=tuple(item.track.info for item in self.publications.values()),
+                    tracks=tuple(track.info for track in self.tracks),
                     client=self.client,
                     kind_details=self.kind_details,
                 )

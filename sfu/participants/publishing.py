@@ -233,6 +233,7 @@ def make_track(
         stereo=request.stereo,
         cid=track_cid(section, request),
         hints=request.hints,
+        backup_mime=request.backup_mime,
     )
     return Track(track_id, info, tuple(item.format for item in section.codecs), names)
 
@@ -258,6 +259,7 @@ def declared_info(request: TrackRequest, owner: ParticipantSid, identity: Identi
         stereo=request.stereo,
         cid=request.cid or "",
         hints=request.hints,
+        backup_mime=request.backup_mime,
     )
 
 

@@ -41,6 +41,10 @@ class TrackRequest:
     sid: TrackSid | None = None
     """Given out when it was declared; None: the track gets a new one."""
     hints: TrackHints = NO_HINTS
+    backup_mime: str = ""
+    """A second codec that can be sent beside the first, once somebody needs it."""
+    backup: bool = False
+    """This is that second codec of the track `sid`, which is published already."""
 
 
 SectionNames = Callable[[TrackInfo, bool], tuple[str, str]]

@@ -40,6 +40,8 @@ class Step:
     unbound: tuple[MediaKind, ...]
     needed: SectionsNeeded | None
     """More sections than were asked for before."""
+    backups: tuple[Track, ...] = ()
+    """Tracks that can be had only in the second codec that their publishers offered to send."""
 
 
 class Subscriber:
@@ -81,6 +83,12 @@ class Subscriber:
         del self.applied[slot]
         self._forget(slot)
         return SubscriptionUnbound(track.sid, slots[slot].mid)
+
+    def lose(self, slot: SlotId) -> None:
+        """The plane took from a section what it carried."""
+        item = self.applied.pop(slot)
+        self._slot_by_track.pop(item.sid, None)
+        self._forget(slot)
 
     def move(self, old: SlotId, new: SlotId) -> Assignment | None:
         """A section has another slot now; what it carries, if anything."""
@@ -126,7 +134,14 @@ class Subscriber:
             (SubscriptionBound(new.sid, new.participant, slots[slot].mid), new.participant)
             for slot, new in difference.bound
         ]
-        events += self._report_failures(planned.failures, catalog)
+        backups = tuple(
+            track
+            for item in planned.failures
+            if (track := catalog.get(item.track)) is not None and track.info.backup_mime in item.accepted
+        )
+        waiting = {track.sid for track in backups}
+        failures = tuple(item for item in planned.failures if item.track not in waiting)
+        events += self._report_failures(failures, catalog)
         needed = self._ask(planned.missing, more_sections)
         for slot, _ in difference.unbound:
             self._forget(slot)
@@ -139,7 +154,7 @@ class Subscriber:
             )
         bound = tuple(track for _, new in difference.bound if (track := catalog.get(new.sid)) is not None)
         unbound = tuple(slots[slot].kind for slot, _ in difference.unbound if slot in slots)
-        return Step(difference.commands, tuple(events), bound, unbound, needed)
+        return Step(difference.commands, tuple(events), bound, unbound, needed, backups)
 
     def _forget(self, slot: SlotId) -> None:
         self.layers.pop(slot, None)

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sfu.core.codecs import MediaKind
-from sfu.core.errors import InvalidRequestError, LimitExceededError
-from sfu.core.ids import Mid, RoomId, SlotId, new_track_sid
+from sfu.core.errors import InvalidRequestError, LimitExceededError, TrackNotFoundError
+from sfu.core.ids import Mid, RoomId, SlotId, TrackSid, new_track_sid
 from sfu.dataplane.commands import Command
 from sfu.participants.connection import Connection
 from sfu.participants.participant import Participant
@@ -28,11 +28,11 @@ from sfu.participants.publishing import (
 from sfu.participants.requests import NATIVE_SHAPE, JoinRequest, Shape, TrackRequest
 from sfu.participants.sink import OfferResult, PublishedTrack
 from sfu.participants.validation import check_offer, check_track
-from sfu.rooms import renewal
+from sfu.rooms import backups, renewal
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.room import Room
 from sfu.settings.models import LimitSettings
-from sfu.tracks.track import TrackInfo
+from sfu.tracks.track import Track, TrackInfo
 from sfu.transport.peer import Considered
 from sfu.transport.sdp.agreed import SlotRule
 from sfu.transport.sdp.grammar import write
@@ -130,21 +130,28 @@ def commit(
         _register(room, member, connection)
     for item in found.ended:
         del member.publications[item.section.mid]
-        room.drop_track(item.track)
+        if item.track.original is None:
+            room.drop_track(item.track)
+        else:
+            backups.drop(room, item.track)
     commands += _renew(room, member, found, connection)
     # Sections that no longer send need not be remembered: used again, they come with an entry.
     member.retired = set(found.refused)
     new = _publish(room, member, found, connection, commands)
     room.context.plane.apply(commands)
     for item in new:
-        room.add_track(member, item.track)
+        _announce(room, member, item.track)
     _index_slots(room, member, old_slots)
     if connection.has_data != had_data:
         room.update_data(member)
     if new or found.ended:
         room.changed(member)
     member.subscriber.sections_changed()
-    published = tuple(PublishedTrack(item.section.mid, item.cid or None, item.track.info) for item in new)
+    published = tuple(
+        PublishedTrack(item.section.mid, item.cid or None, item.track.info)
+        for item in new
+        if item.track.original is None
+    )
     answer = prepared.considered.negotiation.answer
     if member.shape.names is None or member.shape.two_connections:
         room.planner.mark(member)
@@ -174,6 +181,28 @@ def declare(room: Room, member: Participant, request: TrackRequest) -> TrackInfo
     info = declared_info(known, member.sid, member.identity)
     _publish_waiting(room, member, known)
     return info
+
+
+def declare_backup(room: Room, member: Participant, sid: TrackSid, request: TrackRequest) -> TrackInfo:
+    """The second codec of an own track, whose section comes later or waits.
+
+    Raises:
+        TrackNotFoundError: No such track, or no second codec was offered for it.
+        InvalidRequestError, PermissionDeniedError, LimitExceededError: As `declare`.
+    """
+    track = member.track(sid)
+    if not track.info.backup_mime or track.backup is not None:
+        raise TrackNotFoundError(sid, "one that waits for a backup codec")
+    limits = room.context.settings.limits
+    whole = replace(
+        request, source=track.info.source, encryption=track.info.encryption, muted=track.info.muted
+    )
+    cid = _check_declaration(whole, member.permissions, limits)
+    if len(member.declared) + len(member.publications) >= limits.tracks_per_participant:
+        raise LimitExceededError("the number of tracks published at once", limits.tracks_per_participant)
+    known = member.declared[cid] = replace(whole, sid=sid, backup=True)
+    _publish_waiting(room, member, known)
+    return track.info
 
 
 def declared_at_join(
@@ -217,9 +246,16 @@ def _publish_waiting(room: Room, member: Participant, request: TrackRequest) -> 
             new = _publish(room, member, found, connection, commands)
             room.context.plane.apply(commands)
             for item in new:
-                room.add_track(member, item.track)
+                _announce(room, member, item.track)
             room.changed(member)
             return
+
+
+def _announce(room: Room, member: Participant, track: Track) -> None:
+    if track.original is None:
+        room.add_track(member, track)
+    else:
+        backups.add(room, member, track)
 
 
 def _slot_rule(shape: Shape) -> SlotRule:
@@ -235,6 +271,8 @@ def _publish(
     for section, request in found.new:
         track_id = room.context.plane.new_track_id()
         track = make_track(section, request, track_id, member.sid, member.identity)
+        if request.backup:
+            member.track(track.sid).attach(track)
         item = Publication(track, section, track_cid(section, request))
         member.publications[section.mid] = item
         if request.sid is not None:

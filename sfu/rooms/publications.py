@@ -17,7 +17,7 @@ from sfu.tracks.track import Track, TrackInfo
 def mute_own(room: Room, owner: Participant, sid: TrackSid, muted: bool) -> None:
     """Its owner says that a track is silent, or no longer. Raises TrackNotFoundError."""
     for cid, request in owner.declared.items():
-        if request.sid == sid:
+        if request.sid == sid and not request.backup:
             owner.declared[cid] = replace(request, muted=muted)
             return
     track = owner.track(sid)
@@ -69,7 +69,7 @@ def unpublish_forbidden(room: Room, owner: Participant) -> None:
     forbidden = [
         item
         for item in owner.publications.values()
-        if not owner.permissions.may_publish(item.track.info.source)
+        if item.track.original is None and not owner.permissions.may_publish(item.track.info.source)
     ]
     for cid, request in list(owner.declared.items()):
         if not owner.permissions.may_publish(request.source):
@@ -94,9 +94,13 @@ def layer_changed(room: Room, owner: Participant, track: Track, layer: int, acti
 
 
 def _end(room: Room, owner: Participant, item: Publication) -> None:
-    del owner.publications[item.section.mid]
-    # Its owner may still send: the next answer refuses the section, unless it comes with a new entry.
-    owner.retired.add(item.section.mid)
+    sections = [
+        mid for mid, each in owner.publications.items() if each.track in (item.track, item.track.backup)
+    ]
+    for mid in sections:
+        del owner.publications[mid]
+        # Its owner may still send: the next answer refuses the section, unless it comes with a new entry.
+        owner.retired.add(mid)
     room.drop_track(item.track)
 
 
@@ -109,7 +113,8 @@ def _hold_back(room: Room, track: Track, held: bool) -> None:
 def _set_muted(room: Room, owner: Participant, track: Track, muted: bool) -> bool:
     if not track.set_muted(muted):
         return False
-    room.context.plane.apply([SetTrackMuted(track.id, muted)])
+    versions = [track] if track.backup is None else [track, track.backup]
+    room.context.plane.apply([SetTrackMuted(item.id, muted) for item in versions])
     if muted:
         room.silence(track)
     room.changed(owner)

@@ -13,6 +13,7 @@ from sfu.participants.info import ParticipantQuality
 from sfu.participants.participant import Participant
 from sfu.participants.quality import Verdict
 from sfu.participants.sink import QualityChanged, StreamStateChanged, WantedLayer, WantedLayersChanged
+from sfu.rooms import backups
 from sfu.rooms.broadcast import LARGE_ROOM, Broadcast
 from sfu.tracks.track import Track
 
@@ -103,8 +104,11 @@ def tell_all(room: Room, member: Participant) -> None:
     for allocation in member.subscriber.allocations.values():
         _tell_stream(room, member, allocation)
     for track in member.tracks:
-        if track.wanted_layers is not None:
-            room.broadcast.tell(member, _wanted(track, track.wanted_layers))
+        for version in (track, track.backup):
+            if version is not None and version.wanted_layers is not None:
+                room.broadcast.tell(member, _wanted(version, version.wanted_layers))
+        if track.backup_wanted and track.backup is None:
+            room.broadcast.tell(member, backups.wanted(track))
 
 
 def _described(member: Participant) -> ParticipantQuality:

@@ -47,7 +47,7 @@ from sfu.participants.sink import (
     TrackAccessChanged,
     TrackReceived,
 )
-from sfu.rooms import downlinks, forwarding, mailboxes, renewal, tracing
+from sfu.rooms import backups, downlinks, forwarding, mailboxes, renewal, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.planner import Planner
@@ -495,6 +495,8 @@ class Room:
 
     def drop_track(self, track: Track, forgotten: bool = False) -> None:
         """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
+        if track.backup is not None:
+            backups.drop(self, track.backup, forgotten=forgotten)
         owner = self.context.directory.tracks.pop(track.id)[0].participant
         self.note(Kind.TRACK_UNPUBLISHED, owner, track)
         if not forgotten:
@@ -548,6 +550,8 @@ class Room:
             if track.sid not in owner.heard:
                 owner.heard.add(track.sid)
                 self.broadcast.tell(owner, TrackReceived(track.sid))
+        for track in step.backups:
+            backups.ask(self, track)
         for kind in step.unbound:
             self.context.observer.subscription_unbound(kind)
         for event, about in step.events:

@@ -108,6 +108,14 @@ class Session:
         """
         return offers.declare(self._room, self._require(), request)
 
+    def declare_backup(self, track: TrackSid, request: TrackRequest) -> TrackInfo:
+        """Announce the second codec of an own track; see `offers.declare_backup`.
+
+        Raises:
+            TrackNotFoundError, PermissionDeniedError, LimitExceededError, InvalidRequestError.
+        """
+        return offers.declare_backup(self._room, self._require(), track, request)
+
     def answer(self, sdp: str, offer_id: int) -> bool:
         """The client's answer to `OfferMade`; False if that offer is not the one that waits.
 

@@ -82,11 +82,11 @@ def _plan_kind(
             if track.sid in settled:
                 continue
             settled.add(track.sid)
-            chosen = next((slot for slot in free if track.fits(slot.formats)), None)
+            chosen = next((slot for slot in free if track.carried_by(slot.formats) is not None), None)
             if chosen is not None:
                 free.remove(chosen)
-                placed[chosen.id] = _assign(track, demand)
-            elif not any(track.fits(slot.formats) for slot in slots):
+                placed[chosen.id] = _assign(track, chosen, demand)
+            elif not any(track.carried_by(slot.formats) is not None for slot in slots):
                 failures.append(Failure(track.sid, (track.codec_names[track.sent],), accepted))
             if not free:
                 break
@@ -97,16 +97,16 @@ def _keep(slot: Slot, current: Assignment | None, demand: Demand, catalog: Track
     if current is None or not slot.active:
         return None
     track = catalog.get(current.sid)
-    if track is None or not track.fits(slot.formats) or demand.wish(track) is None:
+    if track is None or track.carried_by(slot.formats) is None or demand.wish(track) is None:
         return None
-    return _assign(track, demand)
+    return _assign(track, slot, demand)
 
 
-def _assign(track: Track, demand: Demand) -> Assignment:
-    wish = demand.wish(track)
-    if wish is None:
-        raise ValueError(f"track {track.sid} is not wanted")
-    return Assignment(track.id, track.sid, track.info.participant, _plane_wish(track, wish))
+def _assign(track: Track, slot: Slot, demand: Demand) -> Assignment:
+    wish, carried = demand.wish(track), track.carried_by(slot.formats)
+    if wish is None or carried is None:
+        raise ValueError(f"track {track.sid} is not wanted, or nothing of it fits")
+    return Assignment(carried.id, track.sid, track.info.participant, _plane_wish(track, wish))
 
 
 def _plane_wish(track: Track, wish: SubscriptionWish) -> Wish:

@@ -12,6 +12,15 @@ from sfu.tracks.layers import LayerInfo
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """A track's picture in a second codec, for those who cannot decode the first."""
+
+    mime: str
+    mid: str
+    cid: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrackInfo:
     """A track as clients see it. Replaced, never changed."""
 
@@ -33,6 +42,10 @@ class TrackInfo:
     cid: str = ""
     """The publisher's own name of it; "" if it has none. Means nothing to others."""
     hints: TrackHints = NO_HINTS
+    backup_mime: str = ""
+    """A codec in which its publisher can send the same picture beside, once somebody needs it; "" none."""
+    backup: Backup | None = None
+    """The same picture in that codec, while it is published."""
 
     @property
     def simulcast(self) -> bool:
@@ -68,6 +81,13 @@ class Track:
     wanted_layers: int | None = None
     """How many of its layers anybody takes, from the lowest; None: the plane has not said."""
 
+    backup: Track | None = None
+    """The same picture in another codec: to the plane a track of its own, to people the same one."""
+    original: Track | None = None
+    """Only of a backup: the track that it belongs to."""
+    backup_wanted: bool = False
+    """Its publisher was asked for the backup."""
+
     @property
     def sid(self) -> TrackSid:
         """Public id."""
@@ -86,6 +106,24 @@ class Track:
         if self.kind is MediaKind.AUDIO:
             return any(number in formats for number in self.formats)
         return self.formats[self.sent] in formats
+
+    def carried_by(self, formats: Collection[int]) -> Track | None:
+        """What of it a section with these formats can carry: itself, its backup, or nothing."""
+        if self.fits(formats):
+            return self
+        backup = self.backup
+        return backup if backup is not None and backup.fits(formats) else None
+
+    def attach(self, backup: Track) -> None:
+        """Its picture comes in a second codec too."""
+        self.backup, backup.original = backup, self
+        info = backup.info
+        self.info = replace(self.info, backup=Backup(info.mime, info.mid, info.cid))
+
+    def detach(self) -> None:
+        """The second codec has ended; somebody may need it again."""
+        self.backup, self.backup_wanted = None, False
+        self.info = replace(self.info, backup=None)
 
     def set_muted(self, muted: bool) -> bool:
         """Whether that changed anything."""

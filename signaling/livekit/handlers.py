@@ -63,10 +63,12 @@ class Handlers:
 
     def add_track(self, message: rtc.AddTrackRequest) -> None:
         """Declare a track whose section comes with an offer."""
+        request = requests.track_request(message)
         if message.sid:
-            # A second codec for a track that has one.
-            raise TrackNotFoundError(TrackSid(message.sid), "published with a backup codec")
-        info = self._session.declare(requests.track_request(message))
+            # A second codec of a track that is published already.
+            info = self._session.declare_backup(TrackSid(message.sid), request)
+        else:
+            info = self._session.declare(request)
         self._send(responses.track_published(message.cid, info))
 
     def mute(self, message: rtc.MuteTrackRequest) -> None:

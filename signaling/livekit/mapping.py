@@ -12,7 +12,7 @@ from sfu.participants.permissions import Permissions
 from sfu.participants.sink import LeaveCode, ParticipantLeft
 from sfu.tracks.hints import AudioFeature
 from sfu.tracks.layers import LayerInfo
-from sfu.tracks.track import TrackInfo
+from sfu.tracks.track import Backup, TrackInfo
 from signaling.livekit import enums
 
 SIF_TRAILER_BYTES = 12  # what ends a frame that the server makes itself; it makes none, clients want some
@@ -62,7 +62,7 @@ def track_info(track: TrackInfo) -> models.TrackInfo:
         layers=layers,
         mime_type=track.mime,
         mid=track.mid,
-        codecs=[codec],
+        codecs=[codec, *_backup_codec(track, layers)],
         stereo=track.stereo,
         disable_red=not track.hints.red,
         encryption=enums.ENCRYPTION_TYPES[track.encryption],
@@ -73,6 +73,24 @@ def track_info(track: TrackInfo) -> models.TrackInfo:
             enums.PACKET_TRAILER_FEATURES[feature] for feature in track.hints.trailer_features
         ],
     )
+
+
+def _backup_codec(track: TrackInfo, layers: list[models.VideoLayer]) -> list[models.SimulcastCodecInfo]:
+    """The second codec of a track, sent or only announced."""
+    if not track.backup_mime:
+        return []
+    sent = track.backup or Backup(track.backup_mime, "", "")
+    mode = models.VideoLayer.Mode.ONE_SPATIAL_LAYER_PER_STREAM
+    return [
+        models.SimulcastCodecInfo(
+            mime_type=sent.mime,
+            mid=sent.mid,
+            cid=sent.cid,
+            layers=layers,
+            video_layer_mode=mode,
+            sdp_cid=sent.cid,
+        )
+    ]
 
 
 def layer_mode(track: TrackInfo) -> models.VideoLayer.Mode:

@@ -88,6 +88,7 @@ def track_request(request: rtc.AddTrackRequest) -> TrackRequest:
             ),
             layers=layers,
         ),
+        backup_mime=_mime(kind, request.simulcast_codecs[1:2]) if kind is MediaKind.VIDEO else "",
     )
 
 

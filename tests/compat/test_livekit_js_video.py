@@ -78,6 +78,24 @@ async def test_layers_in_one_stream(server: Server, codec: str, single: bool) ->
         assert layers == [135, 270, 540]
 
 
+async def test_who_lacks_the_codec_gets_the_backup(server: Server) -> None:
+    async with js_clients(server, "alice", "bob", "eve") as (alice, bob, eve):
+        await bob.do("client.forgetCodec('vp9')")
+        await alice.join(ROOM, dynacast=True)
+        await eve.join(ROOM)
+        await alice.do("client.publishCanvas(640, 360, { videoCodec: 'vp9' })")
+        await eve.sees("alice")
+        await bob.join(ROOM)
+        await bob.sees("alice")
+        assert (await bob.do("client.received('alice', 'camera')"))["codec"] == "video/vp8"
+        assert (await eve.do("client.received('alice', 'camera')"))["codec"] == "video/vp9"
+        codecs = "(await client.sent('camera')).filter((item) => item.active).map((item) => item.codec)"
+        assert set(await alice.do(f"(async () => {codecs})()")) == {"video/vp9", "video/vp8"}
+        await bob.do("client.room.disconnect()")
+        await alice.until(f"(async () => ({codecs}).every((codec) => codec === 'video/vp9'))()")
+        await eve.sees("alice")
+
+
 async def test_encrypted_frames_pass_untouched(server: Server) -> None:
     async with js_clients(server, "alice", "bob", "eve") as (alice, bob, eve):
         for client, passphrase in ((alice, "ours"), (bob, "ours"), (eve, "hers")):

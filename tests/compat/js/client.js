@@ -28,6 +28,18 @@ class Client {
     return this.room.localParticipant.sid;
   }
 
+  /** From now on this browser knows one video codec less, as others do. */
+  forgetCodec(name) {
+    const known = RTCRtpReceiver.getCapabilities('video').codecs;
+    const kept = known.filter((codec) => codec.mimeType.toLowerCase() !== `video/${name}`);
+    const { addTransceiver } = RTCPeerConnection.prototype;
+    RTCPeerConnection.prototype.addTransceiver = function add(...values) {
+      const transceiver = addTransceiver.apply(this, values);
+      if (transceiver.receiver.track.kind === 'video') transceiver.setCodecPreferences(kept);
+      return transceiver;
+    };
+  }
+
   /** Details of every event of that name so far. */
   seen(name) {
     return this.events.filter((event) => event.name === name).map((event) => event.detail);
