@@ -195,6 +195,8 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
                 frame = change.encoded(wire.DIALECT, wire.participants_change)
                 if frame:
                     self._outgoing.send(frame)
+                if change.value.joined:
+                    self._outgoing.send(change.encoded(f"{wire.DIALECT} quality", wire.newcomers_quality))
                 self._recount()
                 for item in (*change.value.joined, *change.value.updated):
                     if item.value.sid == self._sid:
@@ -246,6 +248,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         self._outgoing.send(wire.join(head, others))
         if state.answer_sdp is not None and self._parameters.offer is not None:
             self._send(responses.answer(state.answer_sdp, self._parameters.offer.id, state.bound))
+        self._outgoing.send(wire.first_quality(state.participants.value))
 
     def _resumed(self, state: sink.JoinedState | None, left: tuple[sink.ParticipantLeft, ...]) -> None:
         # A client cannot name what it saw last, so the state is always there.

@@ -11,6 +11,7 @@ from livekit.protocol import models, rtc
 
 from sfu.core.shared import Shared
 from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo
+from sfu.participants.quality import Verdict
 from sfu.participants.sink import ParticipantsChange
 from signaling.livekit import enums, mapping
 
@@ -20,6 +21,8 @@ _RESPONSES = rtc.SignalResponse.DESCRIPTOR.fields_by_name
 _JOIN = _RESPONSES["join"].number
 _UPDATE = _RESPONSES["update"].number
 _ROOM_UPDATE = _RESPONSES["room_update"].number
+_QUALITY = _RESPONSES["connection_quality"].number
+_QUALITIES = rtc.ConnectionQualityUpdate.DESCRIPTOR.fields_by_name["updates"].number
 _OTHERS = rtc.JoinResponse.DESCRIPTOR.fields_by_name["other_participants"].number
 _PARTICIPANTS = rtc.ParticipantUpdate.DESCRIPTOR.fields_by_name["participants"].number
 _ROOM = rtc.RoomUpdate.DESCRIPTOR.fields_by_name["room"].number
@@ -75,6 +78,25 @@ def _qualities(qualities: Iterable[ParticipantQuality]) -> bytes:
         for item in qualities
     ]
     return response(rtc.SignalResponse(connection_quality=rtc.ConnectionQualityUpdate(updates=updates)))
+
+
+def first_quality(pictures: Iterable[Shared[ParticipantInfo]]) -> bytes:
+    """`connection_quality` of people of whom nothing was said yet: clients show it as unknown until then."""
+    parts = [item.encoded(f"{DIALECT} quality", _first_quality) for item in pictures]
+    return _field(_QUALITY, b"".join(parts)) if parts else b""
+
+
+def newcomers_quality(change: ParticipantsChange) -> bytes:
+    """The same for everyone who has just come."""
+    return first_quality(change.joined)
+
+
+def _first_quality(info: ParticipantInfo) -> bytes:
+    verdict = Verdict()
+    update = rtc.ConnectionQualityInfo(
+        participant_sid=info.sid, quality=enums.QUALITIES[verdict.quality], score=verdict.score
+    )
+    return _field(_QUALITIES, response(update))
 
 
 def participant(picture: Shared[ParticipantInfo]) -> bytes:

@@ -51,6 +51,7 @@ async def test_react_components_show_a_conference(server: Server) -> None:
             tabs.append(await pages.open(f"{pages.address}/conference.html?{query}"))
         alice, bob = tabs
         for tab in tabs:
+            await tab.call("Page.bringToFront")  # adaptive stream pauses what is behind
             await tab.wait_for(f"{PLAYING}.length === 2")
         await alice.evaluate("document.querySelector('.lk-chat-toggle').click()")
         await alice.wait_for("document.querySelector('.lk-chat-form-input')")

@@ -34,6 +34,15 @@ def test_connection_quality(alice: Wire) -> None:
     assert update.score == pytest.approx(2.2)
 
 
+def test_a_connection_is_excellent_until_something_else_is_known(alice: Wire) -> None:
+    bob = Wire(alice.world, "bob").join()
+    sids = {wire.last("join").participant.sid for wire in (alice, bob)}
+    for wire in (alice, bob):
+        told = [item for update in wire.all("connection_quality") for item in update.updates]
+        assert {item.participant_sid for item in told} == sids
+        assert {item.quality for item in told} == {models.ConnectionQuality.EXCELLENT}
+
+
 def stream(paused: bool) -> StreamStateChanged:
     reason = AllocationReason.PAUSED if paused else AllocationReason.LINK
     return StreamStateChanged(TRACK, ALICE, paused, 0 if paused else 180, reason, "why", 90_000, 50_000, 0)
