@@ -49,10 +49,11 @@ await rooms.sendData(ROOM, new TextEncoder().encode('news'), DataPacket_Kind.REL
   topic: 't',
   destinationIdentities: ['bob'],
 });
-found.moved = await refusal(rooms.moveParticipant(ROOM, 'alice', 'other'));
-found.forwarded = await refusal(rooms.forwardParticipant(ROOM, 'alice', 'other'));
-await rooms.removeParticipant(ROOM, 'alice');
-found.missing = await refusal(rooms.getParticipant(ROOM, 'alice'));
+await rooms.forwardParticipant(ROOM, 'bob', 'other');
+await rooms.moveParticipant(ROOM, 'alice', 'other');
+found.moved = (await rooms.getParticipant('other', 'alice')).identity;
+await rooms.removeParticipant('other', 'alice');
+found.missing = await refusal(rooms.getParticipant('other', 'alice'));
 await rooms.deleteRoom(ROOM);
 found.deleted = await refusal(rooms.deleteRoom(ROOM));
 found.denied = await refusal(new RoomServiceClient(url, key, 'wrong').listRooms());
