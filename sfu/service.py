@@ -198,6 +198,7 @@ class Service:
             shape=request.shape,
             client=request.client,
             kind_details=request.kind_details,
+            auto_data_tracks=request.auto_data_tracks,
         )
 
     async def resume(self, request: ResumeRequest, sink: ParticipantSink) -> Session:
@@ -228,6 +229,7 @@ class Service:
         if missed is None:
             left = tuple(gone for gone in outbox.departed() if gone.identity not in room.members)
             outbox.send(outbox.seq, Resumed(room.joined_state(member), answer_sdp, left))
+            room.data_tracks.tell_all(room, member)
             quality.tell_all(room, member)
         else:
             outbox.send(request.last_seq, Resumed(None, answer_sdp))

@@ -31,6 +31,7 @@ RoomSid = NewType("RoomSid", str)
 ParticipantSid = NewType("ParticipantSid", str)
 """One stay in a room: an identity that comes back gets a new one, one that resumes keeps it."""
 TrackSid = NewType("TrackSid", str)
+DataTrackSid = NewType("DataTrackSid", str)
 SessionId = NewType("SessionId", str)
 """Proof, with the token, of the right to resume. Secret: never logged, never shown to others."""
 
@@ -49,6 +50,7 @@ SESSION_ID_LENGTH = 24
 ROOM_PREFIX = "RM_"
 PARTICIPANT_PREFIX = "PA_"
 TRACK_PREFIX = "TR_"
+DATA_TRACK_PREFIX = "DTR_"
 SESSION_PREFIX = "SE_"
 AGENT_WORKER_PREFIX = "AW_"
 DISPATCH_PREFIX = "AD_"
@@ -79,6 +81,11 @@ def new_participant_sid() -> ParticipantSid:
 def new_track_sid() -> TrackSid:
     """A fresh `TR_...`."""
     return TrackSid(TRACK_PREFIX + _random_text(SID_LENGTH))
+
+
+def new_data_track_sid() -> DataTrackSid:
+    """A fresh `DTR_...`."""
+    return DataTrackSid(DATA_TRACK_PREFIX + _random_text(SID_LENGTH))
 
 
 def new_session_id() -> SessionId:

@@ -382,6 +382,28 @@ class SendData:
 
 
 @dataclass(frozen=True, slots=True)
+class SetDataTrack:
+    """Sends the packets of a data track to these transports, in place of whoever had them before."""
+
+    publisher: TransportId
+    """By which its packets come."""
+    handle: int
+    """What its publisher calls it in its packets."""
+    subscribed_as: int
+    """What everybody else does."""
+    subscribers: tuple[TransportId | tuple[TransportId, WorkerId], ...]
+    """Transports. The facade adds the worker of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveDataTrack:
+    """Forgets a data track."""
+
+    publisher: TransportId
+    handle: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadStats:
     """Asks one worker for its figures. Made by the facade."""
 
@@ -408,4 +430,6 @@ Command = (
     | SetMember
     | RemoveMember
     | SendData
+    | SetDataTrack
+    | RemoveDataTrack
 )

@@ -20,6 +20,7 @@ from sfu.dataplane.commands import (
     AddTrack,
     AddTransport,
     Command,
+    RemoveDataTrack,
     RemoveMember,
     RemoveSlot,
     RemoveTarget,
@@ -30,6 +31,7 @@ from sfu.dataplane.commands import (
     RingSource,
     RingTarget,
     SendData,
+    SetDataTrack,
     SetMember,
     SetRemote,
     SetTrackMuted,
@@ -185,6 +187,15 @@ class Placement:
             case SetMember():
                 member = replace(command, worker=self._transport(command.transport).worker)
                 yield from ((worker, member) for worker in self._workers)
+            case SetDataTrack():
+                # Somebody's transport may have closed meanwhile: the domain will hear of it.
+                ids = (item for item in command.subscribers if isinstance(item, int))
+                placed = tuple(
+                    (item, self._transports[item].worker) for item in ids if item in self._transports
+                )
+                yield self._transport(command.publisher).worker, replace(command, subscribers=placed)
+            case RemoveDataTrack():
+                yield self._transport(command.publisher).worker, command
             case RemoveMember() | SendData():
                 # Each worker serves the members whose transports it has.
                 yield from ((worker, command) for worker in self._workers)

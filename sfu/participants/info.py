@@ -9,6 +9,7 @@ from enum import StrEnum
 from sfu.core.ids import Identity, ParticipantSid, RoomName, RoomSid, TrackSid
 from sfu.core.quality import QualityClass
 from sfu.participants.permissions import Permissions
+from sfu.tracks.data_track import DataTrackInfo
 from sfu.tracks.track import TrackInfo
 
 
@@ -72,6 +73,7 @@ class ParticipantInfo:
     """In order of publication."""
     client: ClientInfo = NO_CLIENT
     kind_details: tuple[str, ...] = ()
+    data_tracks: tuple[DataTrackInfo, ...] = ()
 
     @property
     def dependent(self) -> bool:

@@ -35,6 +35,7 @@ from sfu.participants.requests import NATIVE_SHAPE, Shape, TrackRequest
 from sfu.participants.sink import PublishedTrack
 from sfu.participants.subscriber import Subscriber
 from sfu.router.plan import Slot
+from sfu.tracks.data_track import DataTrackInfo
 from sfu.tracks.track import Track
 
 
@@ -70,6 +71,10 @@ class Participant:
     """Sections whose track was ended here; the client may still send in them."""
     audience: Audience = EVERYONE
     """Who may have its tracks."""
+    data_tracks: tuple[DataTrackInfo, ...] = ()
+    """What it publishes of those."""
+    auto_data_tracks: bool = False
+    """It gets every data track unasked."""
     admitted_to: RoomName | None = None
     """Where its session began: tokens of that room go on to stand for it."""
     heard: set[TrackSid] = field(default_factory=set)
@@ -193,6 +198,7 @@ class Participant:
                     tracks=tuple(track.info for track in self.tracks),
                     client=self.client,
                     kind_details=self.kind_details,
+                    data_tracks=self.data_tracks,
                 )
             )
         return self._info

@@ -102,6 +102,8 @@ class JoinRequest:
     auto_subscribe: bool = True
     wish: SubscriptionWish = DEFAULT_WISH
     """For tracks that come unasked."""
+    auto_data_tracks: bool = False
+    """As `auto_subscribe`, of data tracks."""
     client: ClientInfo = NO_CLIENT
     shape: Shape = NATIVE_SHAPE
     kind_details: tuple[str, ...] = ()

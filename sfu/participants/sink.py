@@ -6,6 +6,7 @@ and `Leave` is the last thing a sink is given.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -15,6 +16,7 @@ from sfu.core.shared import Shared
 from sfu.dataplane.events import AllocationReason
 from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo, Speaker
 from sfu.participants.permissions import Permissions
+from sfu.tracks.data_track import DataTrackInfo
 from sfu.tracks.track import TrackInfo
 
 
@@ -217,6 +219,13 @@ class WantedLayersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class DataTracksChanged:
+    """The data tracks that the receiver gets, all of them, by the number that stands in their packets."""
+
+    tracks: Mapping[int, DataTrackInfo]
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionBound:
     """From now on this section carries that track."""
 
@@ -339,6 +348,7 @@ DomainEvent = (
     | QualityChanged
     | StreamStateChanged
     | WantedLayersChanged
+    | DataTracksChanged
     | SubscriptionBound
     | SubscriptionUnbound
     | SectionsNeeded

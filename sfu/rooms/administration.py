@@ -46,6 +46,7 @@ def set_permissions(room: Room, member: Participant, permissions: Permissions) -
     room.occupancy_changed()
     if _data_rights(permissions) != _data_rights(before):
         room.update_data(member)
+    room.data_tracks.permissions_changed(room, member)
     if permissions.recorder != before.recorder:
         room.metadata_changed()
     room.changed(member)

@@ -50,6 +50,7 @@ from sfu.participants.sink import (
 from sfu.rooms import backups, downlinks, forwarding, mailboxes, renewal, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
+from sfu.rooms.data_tracks import DataTracks
 from sfu.rooms.planner import Planner
 from sfu.rooms.quality import QualityNews
 from sfu.rooms.speakers import SpeakerBoard
@@ -91,6 +92,7 @@ class Room:
         self.guests: dict[Identity, Participant] = {}
         """People of other rooms who are seen and heard here too."""
         self.catalog = TrackCatalog()
+        self.data_tracks = DataTracks()
         self.broadcast = Broadcast(context.clock, self.members.values, self.info)
         self.quality = QualityNews(context.clock, self.broadcast)
         self.planner = Planner(context.clock, self._replan)
@@ -270,11 +272,13 @@ class Room:
         if member.permissions.recorder:
             self.metadata_changed()
         self.planner.mark(member)
+        self.data_tracks.enter(self, member)
 
     def release(self, member: Participant) -> None:
         """It is here no longer; what it had stays with it."""
         for other in self.context.directory.shown_in(member):
             forwarding.withdraw(member, other, LeaveCode.MOVED)
+        self.data_tracks.leave(self, member)
         del self.members[member.identity]
         self._selective.pop(member.sid, None)
         self._pretending.pop(member.sid, None)
@@ -317,6 +321,7 @@ class Room:
         self._selective.pop(member.sid, None)
         self._pretending.pop(member.sid, None)
         self.planner.discard(member)
+        self.data_tracks.leave(self, member)
         for kind in (member.slots[slot].kind for slot in member.subscriber.applied):
             self.context.observer.subscription_unbound(kind)
         member.subscriber.release()
@@ -431,6 +436,7 @@ class Room:
             metrics=member.permissions.can_subscribe_metrics,
         )
         self.context.plane.apply([command])
+        self.data_tracks.restore(self, member)
 
     def _unroute_data(self, member: Participant) -> None:
         member.data_ready = member.data_routed = False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sfu.core.errors import InvalidRequestError, LimitExceededError, SessionGoneError, TrackNotFoundError
-from sfu.core.ids import Identity, ParticipantSid, RoomName, SessionId, TrackSid
+from sfu.core.ids import DataTrackSid, Identity, ParticipantSid, RoomName, SessionId, TrackSid
 from sfu.core.shared import Shared
 from sfu.participants.audience import Audience
 from sfu.participants.info import ParticipantInfo, RoomInfo
@@ -16,6 +16,7 @@ from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Recon
 from sfu.participants.validation import check_data, check_wish
 from sfu.rooms import administration, data, downlinks, offers, publications
 from sfu.rooms.room import Room
+from sfu.tracks.data_track import DataTrackInfo, DataTrackRequest
 from sfu.tracks.hints import AudioFeature
 from sfu.tracks.subscription import DEFAULT_WISH, SubscriptionWish
 from sfu.tracks.track import Track, TrackInfo
@@ -254,6 +255,21 @@ class Session:
         member = self._require()
         member.permissions.require_update_own_metadata()
         administration.update(self._room, member, update)
+
+    def publish_data_track(self, request: DataTrackRequest) -> DataTrackInfo:
+        """Raises DataTrackError, LimitExceededError, PermissionDeniedError."""
+        return self._room.data_tracks.publish(self._room, self._require(), request)
+
+    def unpublish_data_track(self, handle: int) -> DataTrackInfo:
+        """Raises DataTrackError."""
+        return self._room.data_tracks.unpublish(self._room, self._require(), handle)
+
+    def subscribe_data_tracks(self, tracks: Iterable[DataTrackSid], subscribe: bool) -> None:
+        """Get the packets of data tracks, or no longer. Answered by DataTracksChanged."""
+        member = self._require()
+        if subscribe:
+            member.permissions.require_subscribe()
+        self._room.data_tracks.subscribe(self._room, member, tracks, subscribe)
 
     def send_data(
         self, payload: bytes, *, reliable: bool = True, topic: str = "", destinations: Sequence[Identity] = ()

@@ -94,6 +94,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
             offer_sdp=wanted.offer.sdp if wanted.offer is not None else None,
             tracks=tuple(requests.track_request(track) for track in wanted.tracks),
             auto_subscribe=wanted.auto_subscribe,
+            auto_data_tracks=wanted.auto_data_tracks,
             wish=requests.initial_wish(adaptive=wanted.adaptive_stream, may_pause=wanted.may_pause),
             client=wanted.client,
             shape=SINGLE_SHAPE if wanted.single else DUAL_SHAPE,

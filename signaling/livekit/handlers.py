@@ -6,7 +6,7 @@ from typing import Any
 from livekit.protocol import rtc
 
 from sfu.core.errors import AirsideError, PeerError, TrackNotFoundError
-from sfu.core.ids import TrackSid
+from sfu.core.ids import DataTrackSid, TrackSid
 from sfu.participants import sink
 from sfu.service import Session
 from sfu.tracks.subscription import SubscriptionWish
@@ -168,9 +168,13 @@ class Handlers:
     def sync_state(self, message: rtc.SyncState) -> None:
         """What a client that came back believes to be true."""
         known = self._session.track_sids()
-        if any(TrackSid(item.track.sid) not in known for item in message.publish_tracks):
+        data_tracks = {track.sid for track in self._session.info.data_tracks}
+        if any(TrackSid(item.track.sid) not in known for item in message.publish_tracks) or any(
+            item.info.sid not in data_tracks for item in message.publish_data_tracks
+        ):
             self.rejoin("a track is published there and not here")
             return
+        self.update_data_subscription(message.data_subscription)
         for sid in (TrackSid(sid) for sid in message.track_sids_disabled):
             if self._session.track(sid) is not None:
                 self._update(sid, SubscriptionWish(paused=True, may_pause=self._parameters.may_pause))
@@ -184,23 +188,26 @@ class Handlers:
         self._send(responses.leave(sink.LeaveCode.NEGOTIATION_FAILED, sink.Reconnect.REJOIN))
         self._close(CloseCode.DONE, text)
 
-    # Data tracks are not forwarded.
+    # Data tracks
 
     def publish_data_track_request(self, message: rtc.PublishDataTrackRequest) -> None:
-        """Refused."""
-        self._refuse_data_track(publish_data_track=message)
+        """Packets of the client's own, on a channel of their own."""
+        info = self._session.publish_data_track(requests.data_track_request(message))
+        done = rtc.PublishDataTrackResponse(info=mapping.data_track_info(info))
+        self._send(rtc.SignalResponse(publish_data_track_response=done))
 
     def unpublish_data_track_request(self, message: rtc.UnpublishDataTrackRequest) -> None:
-        """Refused."""
-        self._refuse_data_track(unpublish_data_track=message)
+        """They end."""
+        info = self._session.unpublish_data_track(message.pub_handle)
+        done = rtc.UnpublishDataTrackResponse(info=mapping.data_track_info(info))
+        self._send(rtc.SignalResponse(unpublish_data_track_response=done))
 
-    def _refuse_data_track(self, **echo: Any) -> None:
-        refusal = rtc.RequestResponse(
-            reason=rtc.RequestResponse.Reason.NOT_ALLOWED,
-            message="this server forwards no data tracks",
-            **echo,
-        )
-        self._send(rtc.SignalResponse(request_response=refusal))
+    def update_data_subscription(self, message: rtc.UpdateDataSubscription) -> None:
+        """Whose packets it wants."""
+        for wanted in (True, False):
+            sids = [DataTrackSid(item.track_sid) for item in message.updates if item.subscribe is wanted]
+            if sids:
+                self._session.subscribe_data_tracks(sids, wanted)
 
     # Tests of clients
 
@@ -235,7 +242,7 @@ class Handlers:
                 request_id=getattr(message, "request_id", 0),
                 reason=responses.reason_of(error),
                 message=error.text,
-                **{kind: message},
+                **{kind.removesuffix("_request"): message},
             )
             self._send(rtc.SignalResponse(request_response=refusal))
 
@@ -243,7 +250,17 @@ class Handlers:
         return int(self._context.clock.wall() * 1000)
 
 
-_ECHOED = frozenset({"add_track", "mute", "update_metadata", "update_audio_track", "update_video_track"})
+_ECHOED = frozenset(
+    {
+        "add_track",
+        "mute",
+        "update_metadata",
+        "update_audio_track",
+        "update_video_track",
+        "publish_data_track_request",
+        "unpublish_data_track_request",
+    }
+)
 """Requests whose refusal repeats them."""
 
 HANDLERS: Mapping[str, Callable[[Handlers, Any], None]] = {

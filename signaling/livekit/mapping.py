@@ -10,6 +10,7 @@ from sfu.core.codecs import MediaKind, TrackSource
 from sfu.participants.info import ParticipantInfo, RoomInfo
 from sfu.participants.permissions import Permissions
 from sfu.participants.sink import LeaveCode, ParticipantLeft
+from sfu.tracks.data_track import DataTrackInfo
 from sfu.tracks.hints import AudioFeature
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.track import Backup, TrackInfo
@@ -135,6 +136,20 @@ def _audio_features(track: TrackInfo) -> list[models.AudioTrackFeature]:
     return [enums.AUDIO_TRACK_FEATURES[feature] for feature in features]
 
 
+def data_track_info(track: DataTrackInfo) -> models.DataTrackInfo:
+    """A data track as the wire shows it."""
+    shown = models.DataTrackInfo.FromString(track.description)
+    shown.MergeFrom(
+        models.DataTrackInfo(
+            pub_handle=track.handle,
+            sid=track.sid,
+            name=track.name,
+            encryption=enums.ENCRYPTION_TYPES[track.encryption],
+        )
+    )
+    return shown
+
+
 def permission(now: Permissions) -> models.ParticipantPermission:
     """Permissions as the wire shows them."""
     sources = now.can_publish_sources
@@ -173,6 +188,7 @@ def participant_info(participant: ParticipantInfo) -> models.ParticipantInfo:
         kind=enums.KINDS[participant.kind],
         kind_details=enums.numbers_of(models.ParticipantInfo.KindDetail, participant.kind_details),  # type: ignore[arg-type]
         attributes=dict(participant.attributes),
+        data_tracks=[data_track_info(track) for track in participant.data_tracks],
         client_protocol=participant.client.protocol,
         capabilities=enums.numbers_of(models.ClientInfo.Capability, participant.client.capabilities),  # type: ignore[arg-type]
     )

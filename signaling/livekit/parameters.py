@@ -35,6 +35,7 @@ class Parameters:
     """One peer connection both ways."""
     client: ClientInfo = NO_CLIENT
     auto_subscribe: bool = True
+    auto_data_tracks: bool = False
     adaptive_stream: bool = False
     may_pause: bool = True
     """Video may stop where the network does not take it."""
@@ -63,6 +64,7 @@ def from_query(query: Mapping[str, str], address: str) -> Parameters:
             ),
         ),
         auto_subscribe=_flag(query, "auto_subscribe", True),
+        auto_data_tracks=_flag(query, "auto_subscribe_data_track", False),
         adaptive_stream=_flag(query, "adaptive_stream", False),
         may_pause=_flag(query, "subscriber_allow_pause", True),
         attributes=_attributes(attributes) if attributes else {},
@@ -79,6 +81,7 @@ def from_join_request(text: str, address: str) -> Parameters:
         single=True,
         client=requests.client_info(request.client_info, address),
         auto_subscribe=settings.auto_subscribe,
+        auto_data_tracks=settings.auto_subscribe_data_track,
         adaptive_stream=settings.adaptive_stream,
         may_pause=settings.subscriber_allow_pause or not settings.HasField("subscriber_allow_pause"),
         metadata=request.metadata,

@@ -15,6 +15,7 @@ from sfu.participants.audience import Audience
 from sfu.participants.info import AgentRequest, ClientInfo
 from sfu.participants.permissions import Permissions
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
+from sfu.tracks.data_track import DataTrackRequest
 from sfu.tracks.hints import BackupPolicy, TrackHints
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.subscription import MAX_HEIGHT_PX, MAX_TEMPORAL, SubscriptionWish
@@ -26,6 +27,7 @@ MAX_BITRATE_BPS = 2**32 - 1
 FULL_FPS = 25  # asked for less, a receiver is served by fewer temporal layers
 HALF_FPS = 13
 LOW_HEIGHT_PX = 180  # the lowest of three layers of a usual camera
+MAX_DESCRIPTION_BYTES = 4096  # of what is in a data track: names of an encoding and a schema
 PRIORITIES = 256  # of the domain, 1 to 255 with the highest last; the wire counts from 1, the highest
 
 
@@ -89,6 +91,24 @@ def track_request(request: rtc.AddTrackRequest) -> TrackRequest:
             layers=layers,
         ),
         backup_mime=_mime(kind, request.simulcast_codecs[1:2]) if kind is MediaKind.VIDEO else "",
+    )
+
+
+def data_track_request(request: rtc.PublishDataTrackRequest) -> DataTrackRequest:
+    """What `publish_data_track_request` wants."""
+    description = models.DataTrackInfo()
+    if request.HasField("frame_encoding"):
+        description.frame_encoding.CopyFrom(request.frame_encoding)
+    if request.HasField("schema"):
+        description.schema.CopyFrom(request.schema)
+    packed = description.SerializeToString()
+    if len(packed) > MAX_DESCRIPTION_BYTES:
+        raise InvalidRequestError("schema", f"is longer than {MAX_DESCRIPTION_BYTES} bytes")
+    return DataTrackRequest(
+        handle=request.pub_handle,
+        name=request.name,
+        encryption=enums.ENCRYPTIONS.get(request.encryption, Encryption.CUSTOM),
+        description=packed,
     )
 
 

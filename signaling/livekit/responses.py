@@ -11,6 +11,7 @@ from sfu.core.errors import (
 )
 from sfu.core.ids import Mid, TrackSid
 from sfu.participants import sink
+from sfu.participants.errors import DataTrackError, DataTrackRefusal
 from sfu.tracks.track import TrackInfo
 from signaling.livekit import enums, mapping
 from signaling.livekit.requests import UnsupportedTypeError
@@ -22,6 +23,14 @@ _REASONS: tuple[tuple[type[AirsideError], rtc.RequestResponse.Reason], ...] = (
     (TrackNotFoundError, rtc.RequestResponse.Reason.NOT_FOUND),
     (UnsupportedTypeError, rtc.RequestResponse.Reason.UNSUPPORTED_TYPE),
 )
+
+
+_DATA_TRACK_REASONS = {
+    DataTrackRefusal.INVALID_HANDLE: rtc.RequestResponse.Reason.INVALID_HANDLE,
+    DataTrackRefusal.INVALID_NAME: rtc.RequestResponse.Reason.INVALID_NAME,
+    DataTrackRefusal.DUPLICATE_HANDLE: rtc.RequestResponse.Reason.DUPLICATE_HANDLE,
+    DataTrackRefusal.DUPLICATE_NAME: rtc.RequestResponse.Reason.DUPLICATE_NAME,
+}
 
 
 def own(event: sink.DomainEvent) -> rtc.SignalResponse | None:
@@ -44,6 +53,16 @@ def own(event: sink.DomainEvent) -> rtc.SignalResponse | None:
             return rtc.SignalResponse(subscription_permission_update=access)
         case sink.WantedLayersChanged():
             return subscribed_quality(event)
+        case sink.DataTracksChanged(tracks=tracks):
+            published = rtc.DataTrackSubscriberHandles.PublishedDataTrack
+            handles = {
+                handle: published(
+                    publisher_identity=track.identity, publisher_sid=track.participant, track_sid=track.sid
+                )
+                for handle, track in tracks.items()
+            }
+            numbers = rtc.DataTrackSubscriberHandles(sub_handles=handles)
+            return rtc.SignalResponse(data_track_subscriber_handles=numbers)
         case sink.SubscriptionFailed(track=track, code=code):
             return subscription_failed(track, codec=code == CodecMismatchError.code)
         case _:
@@ -85,6 +104,8 @@ def subscription_failed(track: TrackSid, *, codec: bool) -> rtc.SignalResponse:
 
 def reason_of(error: AirsideError) -> rtc.RequestResponse.Reason:
     """Why a request was refused, in the wire's words."""
+    if isinstance(error, DataTrackError):
+        return _DATA_TRACK_REASONS[error.reason]
     return next(
         (reason for kind, reason in _REASONS if isinstance(error, kind)),
         rtc.RequestResponse.Reason.INVALID_REQUEST,

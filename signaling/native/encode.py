@@ -189,6 +189,8 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             | sink.QualityChanged()
         ):
             raise TypeError(f"{type(news).__name__} is encoded by `event`")
+        case sink.DataTracksChanged():
+            raise TypeError("native clients get no data tracks")
         case sink.OfferMade():
             raise TypeError("native clients have one transport, on which they offer")
         case _:

@@ -98,6 +98,36 @@ async def test_an_agent_is_one_and_transcribes(server: Server) -> None:
         await tone.stop()
 
 
+@pytest.mark.parametrize("single", MODES.values(), ids=MODES)
+async def test_data_tracks(server: Server, single: bool) -> None:
+    async with clients(server, "alice", "bob", "eve", single=single) as (alice, bob, eve):
+        await alice.connect(ROOM)
+        await bob.connect(ROOM)
+        await eve.connect(ROOM)
+        track = await alice.me.publish_data_track(name="pose")
+        with pytest.raises(rtc.participant.PublishDataTrackError):
+            await alice.me.publish_data_track(name="pose")
+        streams = []
+        for client in (bob, eve):
+            (seen,) = await client.event("data_track_published")
+            assert (seen.info.name, seen.publisher_identity) == ("pose", "alice")
+            streams.append(seen.subscribe())
+        got = [asyncio.ensure_future(anext(stream)) for stream in streams]
+        for number in range(400):
+            if all(item.done() for item in got):
+                break
+            # A track without subscribers yet, or a lost packet: it is not sent again.
+            track.try_push(rtc.DataTrackFrame(payload=b"at 1,2" * 500, user_timestamp=number))
+            await asyncio.sleep(0.05)
+        for frame in await asyncio.gather(*got):
+            assert bytes(frame.payload) == b"at 1,2" * 500
+            assert frame.user_timestamp is not None
+        await track.unpublish()
+        await bob.event("data_track_unpublished", lambda sid: sid == track.info.sid)
+        for stream in streams:
+            stream.close()
+
+
 @pytest.mark.parametrize(
     "scenario",
     [

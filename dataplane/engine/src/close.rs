@@ -33,6 +33,7 @@ impl Engine {
             }
         }
         self.names.transports.remove(&transport.id);
+        self.data_tracks.forget(transport.id);
         self.timers.disarm(TimerKey::Transport(key), &mut transport.wake);
         for ufrag in transport.agent.ufrags() {
             self.routes.remove_ufrag(&ufrag, key);

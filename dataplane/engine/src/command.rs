@@ -129,6 +129,16 @@ pub enum Command {
     },
     /// A data message from the server itself; each worker serves its own members.
     SendData(SendData),
+    /// Sends the packets of a data track to these people, in place of those who had them before. Goes to
+    /// the worker of its publisher.
+    SetDataTrack(DataTrack),
+    /// Forgets a data track.
+    RemoveDataTrack {
+        /// Whose transport its packets come by.
+        publisher: TransportId,
+        /// What its publisher calls it.
+        handle: u16,
+    },
     /// Asks for one [`Event::Stats`](crate::event::Event::Stats).
     ReadStats {
         /// Comes back with the answer.
@@ -394,4 +404,17 @@ pub struct SendData {
     pub sender: String,
     /// The payload is a whole message of this dialect, for its clients alone.
     pub packet: Option<DataDialect>,
+}
+
+/// See [`Command::SetDataTrack`].
+#[derive(Clone, Debug)]
+pub struct DataTrack {
+    /// Whose transport its packets come by.
+    pub publisher: TransportId,
+    /// What its publisher calls it in its packets.
+    pub handle: u16,
+    /// What everybody else does.
+    pub subscribed_as: u16,
+    /// Transports of those who get it, each with its worker.
+    pub subscribers: Vec<(TransportId, WorkerId)>,
 }

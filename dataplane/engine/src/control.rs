@@ -43,6 +43,10 @@ impl Engine {
                 self.members.remove_member(room, participant);
             }
             Command::SendData(data) => self.send_data(&data, now),
+            Command::SetDataTrack(track) => self.data_tracks.set(track),
+            Command::RemoveDataTrack { publisher, handle } => {
+                self.data_tracks.remove(publisher, handle);
+            }
             Command::ReadStats { token } => self.read_stats(token, now),
         }
     }

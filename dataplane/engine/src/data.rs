@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::command::{DataDialect, Role, SendData};
 use crate::engine::Engine;
 use crate::envelope::routing::Target;
-use crate::envelope::{self, Content, DataMessage, MAX_TOPIC_LEN, Original};
+use crate::envelope::{self, Content, DataChannel, DataMessage, MAX_TOPIC_LEN, Original};
 use crate::error::DropReason;
 use crate::event::{CloseReason, Event};
 use crate::ids::{TransportId, WorkerId};
@@ -23,9 +23,9 @@ use crate::transport::{ChannelNews, Channels};
 /// One message on its way, written for the receivers of one dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDelivery {
-    /// Over the channel that loses nothing.
-    pub reliable: bool,
-    /// The envelope.
+    /// Over this one of their channels.
+    pub channel: DataChannel,
+    /// The envelope, or the packet of a data track.
     pub bytes: Bytes,
     /// Who gets it; all on one worker.
     pub transports: Arc<[TransportId]>,
@@ -67,9 +67,9 @@ impl Engine {
             let Some(channels) = &mut transport.channels else { break };
             let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
             match channels.poll_news(dialect, now) {
-                None if channels.is_open(true) && !transport.held.is_empty() => {
+                None if channels.is_open(DataChannel::Reliable) && !transport.held.is_empty() => {
                     for message in transport.held.take(now) {
-                        match channels.send(true, &message, now) {
+                        match channels.send(DataChannel::Reliable, &message, now) {
                             Ok(()) => transport.stats.data_messages_sent += 1,
                             Err(reason) => self.out.drops.count(reason),
                         }
@@ -88,6 +88,13 @@ impl Engine {
                         continue;
                     }
                     if let Err(reason) = self.route_message(sender, dialect, reliable, &data, now) {
+                        self.out.drops.count(reason);
+                    }
+                }
+                Some(ChannelNews::TrackPacket { data }) => {
+                    transport.stats.data_messages_received += 1;
+                    let publisher = transport.id;
+                    if let Err(reason) = self.route_track_packet(publisher, &data, now) {
                         self.out.drops.count(reason);
                     }
                 }
@@ -127,7 +134,7 @@ impl Engine {
         let key = key.ok_or(DropReason::TransportClosed)?;
         let transport = &mut self.transports[key];
         let channels = transport.channels.as_mut().ok_or(DropReason::DataNotRoutable)?;
-        channels.send(reliable, bytes, now)?;
+        channels.send(DataChannel::of_messages(reliable), bytes, now)?;
         transport.stats.data_messages_sent += 1;
         self.after_channels(key, now);
         Ok(())
@@ -182,6 +189,33 @@ impl Engine {
         };
         self.data_targets = targets;
         outcome
+    }
+
+    /// A packet of a data track to everybody who asked for that.
+    fn route_track_packet(
+        &mut self,
+        publisher: TransportId,
+        data: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let (packet, targets) = self.data_tracks.route(publisher, data)?;
+        let mut own = None;
+        for (worker, transports) in targets {
+            let delivery = DataDelivery {
+                channel: DataChannel::Tracks,
+                bytes: packet.clone(),
+                transports: transports.clone(),
+            };
+            if *worker == self.worker {
+                own = Some(delivery);
+            } else {
+                self.out.ring(*worker, RingMessage::Data(delivery));
+            }
+        }
+        if let Some(delivery) = own {
+            self.hand_out(&delivery, now);
+        }
+        Ok(())
     }
 
     /// A message of the server to this worker's members.
@@ -243,8 +277,8 @@ impl Engine {
                 if transports.is_empty() {
                     continue;
                 }
-                let delivery =
-                    DataDelivery { reliable: message.reliable, bytes: bytes.clone(), transports };
+                let channel = DataChannel::of_messages(message.reliable);
+                let delivery = DataDelivery { channel, bytes: bytes.clone(), transports };
                 if worker == self.worker {
                     self.hand_out(&delivery, now);
                 } else {
@@ -262,10 +296,10 @@ impl Engine {
             let Some(key) = self.names.transports.get(id).copied() else { continue };
             let transport = &mut self.transports[key];
             let sent = match &mut transport.channels {
-                Some(channels) if channels.is_open(delivery.reliable) => {
-                    channels.send(delivery.reliable, &delivery.bytes, now)
+                Some(channels) if channels.is_open(delivery.channel) => {
+                    channels.send(delivery.channel, &delivery.bytes, now)
                 }
-                _ if delivery.reliable => {
+                _ if delivery.channel == DataChannel::Reliable => {
                     // Its handshakes may take a moment yet.
                     let dropped = transport.held.push(delivery.bytes.clone(), now);
                     (0..dropped).for_each(|_| self.out.drops.count(DropReason::DataNotRoutable));

@@ -18,6 +18,7 @@ use slab::Slab;
 use crate::allocator::TrackInput;
 use crate::clock::WallClock;
 use crate::config::EngineConfig;
+use crate::envelope::data_tracks::DataTracks;
 use crate::envelope::routing::{self, RoutingTable};
 use crate::event::{CloseReason, Event};
 use crate::forward::Routed;
@@ -54,6 +55,7 @@ pub struct Engine {
     pub(crate) slots: Slab<Slot>,
     pub(crate) rooms: FxHashMap<RoomId, RoomAudio>,
     pub(crate) members: RoutingTable,
+    pub(crate) data_tracks: DataTracks,
     pub(crate) meters: FxHashMap<MeterId, Meter>,
     pub(crate) routes: Routes,
     pub(crate) timers: Timers,
@@ -102,6 +104,7 @@ impl Engine {
             slots: Slab::new(),
             rooms: FxHashMap::default(),
             members: RoutingTable::default(),
+            data_tracks: DataTracks::default(),
             meters: FxHashMap::default(),
             routes: Routes::default(),
             timers: Timers::default(),

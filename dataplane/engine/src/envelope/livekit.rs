@@ -11,12 +11,20 @@ use crate::command::DataDialect;
 use crate::error::{Format, ParseError};
 
 use super::protobuf::{Fields, put_bytes, put_number, put_text};
-use super::{Content, DataMessage, MAX_IDENTITY_LEN, Original};
+use super::{Content, DataChannel, DataMessage, MAX_IDENTITY_LEN, Original};
 
 /// Label of the ordered, reliable channel.
 pub const RELIABLE_LABEL: &str = "_reliable";
 /// Label of the unordered channel without retransmissions.
 pub const LOSSY_LABEL: &str = "_lossy";
+/// Label of the channel of data tracks.
+pub const TRACKS_LABEL: &str = "_data_track";
+
+pub(super) const LABELS: [(DataChannel, &str); 3] = [
+    (DataChannel::Reliable, RELIABLE_LABEL),
+    (DataChannel::Lossy, LOSSY_LABEL),
+    (DataChannel::Tracks, TRACKS_LABEL),
+];
 
 /// Most destinations of one message; more is for the room.
 const MAX_DESTINATIONS: usize = 4096;
@@ -53,14 +61,6 @@ const CHAT_GENERATED: u32 = 6;
 /// `DataStream.Header.text_header`, and `generated` in it.
 const TEXT_HEADER: u32 = 9;
 const TEXT_GENERATED: u32 = 5;
-
-pub(super) fn channel_kind(label: &str) -> Option<bool> {
-    match label {
-        RELIABLE_LABEL => Some(true),
-        LOSSY_LABEL => Some(false),
-        _ => None,
-    }
-}
 
 /// Reads one packet; `reliable` says on which channel it came, whatever the packet says.
 ///

@@ -4,6 +4,7 @@
 //! [`routing::RoutingTable`], and is [`encode`]d once per dialect of its receivers, with the sender
 //! and the sequence number that the table gave it.
 
+pub(crate) mod data_tracks;
 pub(crate) mod held;
 pub mod livekit;
 pub mod native;
@@ -114,20 +115,36 @@ pub fn encode(
     }
 }
 
-/// Whether a channel with this label carries data messages, and then whether reliably.
-#[must_use]
-pub fn channel_kind(dialect: DataDialect, label: &str) -> Option<bool> {
-    match dialect {
-        DataDialect::Native => native::channel_kind(label),
-        DataDialect::LiveKit => livekit::channel_kind(label),
+/// The channels of one transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataChannel {
+    /// Messages, of which none is lost.
+    Reliable,
+    /// Messages that may be.
+    Lossy,
+    /// Packets of data tracks.
+    Tracks,
+}
+
+impl DataChannel {
+    /// For messages of this kind.
+    #[must_use]
+    pub const fn of_messages(reliable: bool) -> Self {
+        if reliable { Self::Reliable } else { Self::Lossy }
     }
 }
 
-/// Labels of the reliable and the lossy channel, for whoever opens them.
+/// What a channel with this label is for; None: nothing of ours.
 #[must_use]
-pub fn labels(dialect: DataDialect) -> (&'static str, &'static str) {
+pub fn channel_kind(dialect: DataDialect, label: &str) -> Option<DataChannel> {
+    labels(dialect).iter().find(|(_, known)| *known == label).map(|(channel, _)| *channel)
+}
+
+/// The channels of a dialect with their labels, for whoever opens them.
+#[must_use]
+pub fn labels(dialect: DataDialect) -> &'static [(DataChannel, &'static str)] {
     match dialect {
-        DataDialect::Native => (native::RELIABLE_LABEL, native::LOSSY_LABEL),
-        DataDialect::LiveKit => (livekit::RELIABLE_LABEL, livekit::LOSSY_LABEL),
+        DataDialect::Native => &native::LABELS,
+        DataDialect::LiveKit => &livekit::LABELS,
     }
 }

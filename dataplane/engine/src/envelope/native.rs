@@ -24,23 +24,18 @@
 use crate::command::DataDialect;
 use crate::error::{Format, ParseError};
 
-use super::{DataMessage, MAX_IDENTITY_LEN, MAX_TOPIC_LEN};
+use super::{DataChannel, DataMessage, MAX_IDENTITY_LEN, MAX_TOPIC_LEN};
 
 /// Label of the ordered, reliable channel.
 pub const RELIABLE_LABEL: &str = "reliable";
 /// Label of the unordered channel without retransmissions.
 pub const LOSSY_LABEL: &str = "lossy";
 
+pub(super) const LABELS: [(DataChannel, &str); 2] =
+    [(DataChannel::Reliable, RELIABLE_LABEL), (DataChannel::Lossy, LOSSY_LABEL)];
+
 const VERSION: u8 = 1;
 const TRUNCATED: ParseError = ParseError::Truncated(Format::Envelope);
-
-pub(super) fn channel_kind(label: &str) -> Option<bool> {
-    match label {
-        RELIABLE_LABEL => Some(true),
-        LOSSY_LABEL => Some(false),
-        _ => None,
-    }
-}
 
 /// Reads one envelope; `reliable` says on which channel it came.
 ///

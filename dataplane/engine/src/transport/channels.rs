@@ -6,7 +6,7 @@ use airside_dtls::Role as DtlsRole;
 use bytes::Bytes;
 
 use crate::command::{DataDialect, Role};
-use crate::envelope;
+use crate::envelope::{self, DataChannel};
 use crate::error::DropReason;
 use crate::sctp::{ChannelConfig, SctpAssociation, SctpEvent, SendError};
 
@@ -17,6 +17,8 @@ pub(crate) enum ChannelNews {
     Ready,
     /// One message of the peer.
     Message { reliable: bool, data: Bytes },
+    /// One packet of a data track of the peer.
+    TrackPacket { data: Bytes },
     /// The peer does not read: it is to be cut off.
     Stalled,
     /// The association is over; the rest of the transport goes on.
@@ -29,6 +31,7 @@ pub(crate) struct Channels {
     sctp: SctpAssociation,
     reliable: Option<u16>,
     lossy: Option<u16>,
+    tracks: Option<u16>,
     ready: bool,
     /// Both channels are ours to open once the association is up.
     opens: bool,
@@ -41,6 +44,7 @@ impl Channels {
             sctp: SctpAssociation::new(dtls_role(role), now),
             reliable: None,
             lossy: None,
+            tracks: None,
             ready: false,
             opens,
         };
@@ -51,9 +55,21 @@ impl Channels {
     }
 
     fn open(&mut self, dialect: DataDialect, now: Instant) {
-        let (reliable, lossy) = envelope::labels(dialect);
-        self.reliable = self.sctp.open_channel(ChannelConfig::reliable(reliable), now).ok();
-        self.lossy = self.sctp.open_channel(ChannelConfig::lossy(lossy), now).ok();
+        for (channel, label) in envelope::labels(dialect) {
+            let config = match channel {
+                DataChannel::Reliable => ChannelConfig::reliable(label),
+                DataChannel::Lossy | DataChannel::Tracks => ChannelConfig::lossy(label),
+            };
+            *self.place(*channel) = self.sctp.open_channel(config, now).ok();
+        }
+    }
+
+    fn place(&mut self, channel: DataChannel) -> &mut Option<u16> {
+        match channel {
+            DataChannel::Reliable => &mut self.reliable,
+            DataChannel::Lossy => &mut self.lossy,
+            DataChannel::Tracks => &mut self.tracks,
+        }
     }
 
     /// One record of DTLS data.
@@ -91,14 +107,12 @@ impl Channels {
                 Some(SctpEvent::Lost) => return Some(ChannelNews::Lost),
                 Some(SctpEvent::Stalled) => return Some(ChannelNews::Stalled),
                 Some(SctpEvent::ChannelOpened { channel, config }) => {
-                    match envelope::channel_kind(dialect, &config.label) {
-                        Some(true) => self.reliable = Some(channel),
-                        Some(false) => self.lossy = Some(channel),
-                        None => {}
+                    if let Some(kind) = envelope::channel_kind(dialect, &config.label) {
+                        *self.place(kind) = Some(channel);
                     }
                 }
                 Some(SctpEvent::ChannelClosed { channel }) => {
-                    for place in [&mut self.reliable, &mut self.lossy] {
+                    for place in [&mut self.reliable, &mut self.lossy, &mut self.tracks] {
                         place.take_if(|open| *open == channel);
                     }
                 }
@@ -107,14 +121,25 @@ impl Channels {
                     if reliable || self.lossy == Some(channel) {
                         return Some(ChannelNews::Message { reliable, data });
                     }
+                    if self.tracks == Some(channel) {
+                        return Some(ChannelNews::TrackPacket { data });
+                    }
                 }
             }
         }
     }
 
     /// The channel is there to send on.
-    pub(crate) fn is_open(&self, reliable: bool) -> bool {
-        if reliable { self.reliable.is_some() } else { self.lossy.is_some() }
+    pub(crate) fn is_open(&self, channel: DataChannel) -> bool {
+        self.stream(channel).is_some()
+    }
+
+    fn stream(&self, channel: DataChannel) -> Option<u16> {
+        match channel {
+            DataChannel::Reliable => self.reliable,
+            DataChannel::Lossy => self.lossy,
+            DataChannel::Tracks => self.tracks,
+        }
     }
 
     /// Queues one message.
@@ -123,12 +148,11 @@ impl Channels {
     /// The channel is not open, or its reader too slow.
     pub(crate) fn send(
         &mut self,
-        reliable: bool,
+        channel: DataChannel,
         data: &Bytes,
         now: Instant,
     ) -> Result<(), DropReason> {
-        let channel = if reliable { self.reliable } else { self.lossy };
-        let channel = channel.ok_or(DropReason::DataNotRoutable)?;
+        let channel = self.stream(channel).ok_or(DropReason::DataNotRoutable)?;
         self.sctp.send(channel, true, data, now).map_err(|error| match error {
             SendError::Full => DropReason::DataQueueFull,
             SendError::NoChannel => DropReason::DataNotRoutable,

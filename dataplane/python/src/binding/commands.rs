@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use airside_engine::codec::Codec;
 use airside_engine::command::{
-    AddSlot, AddTrack, AddTransport, Command, DataDialect, IceCredentials, LayerSpec, MediaKind,
-    Member, ReceiveCodec, Role, SendCodec, SendData, SetRemote, Source, Target, Wish,
+    AddSlot, AddTrack, AddTransport, Command, DataDialect, DataTrack, IceCredentials, LayerSpec,
+    MediaKind, Member, ReceiveCodec, Role, SendCodec, SendData, SetRemote, Source, Target, Wish,
 };
 use airside_engine::ids::{ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use airside_engine::load::{AudioSpec, GeneratorSpec, MeterId, VideoLayerSpec, VideoSpec};
@@ -172,6 +172,11 @@ pub(super) fn command(object: &Bound<'_, PyAny>) -> PyResult<Command> {
             participant: ParticipantId(fields.get("participant")?),
         },
         "SendData" => Command::SendData(send_data(&fields)?),
+        "SetDataTrack" => Command::SetDataTrack(data_track(&fields)?),
+        "RemoveDataTrack" => Command::RemoveDataTrack {
+            publisher: TransportId(fields.get("publisher")?),
+            handle: fields.get("handle")?,
+        },
         "ReadStats" => Command::ReadStats { token: fields.get("token")? },
         other => return Err(PyTypeError::new_err(format!("{other} is not a command"))),
     })
@@ -352,6 +357,19 @@ fn member(fields: &Fields<'_, '_>) -> PyResult<Member> {
         uplink: fields.get::<Option<u64>>("uplink")?.map(TransportId),
         agent: fields.get("agent")?,
         metrics: fields.get("metrics")?,
+    })
+}
+
+fn data_track(fields: &Fields<'_, '_>) -> PyResult<DataTrack> {
+    let subscribers: Vec<(u64, u8)> = fields.get("subscribers")?;
+    Ok(DataTrack {
+        publisher: TransportId(fields.get("publisher")?),
+        handle: fields.get("handle")?,
+        subscribed_as: fields.get("subscribed_as")?,
+        subscribers: subscribers
+            .into_iter()
+            .map(|(transport, worker)| (TransportId(transport), WorkerId(worker)))
+            .collect(),
     })
 }
 
