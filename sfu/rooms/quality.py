@@ -82,7 +82,7 @@ def allocation_changed(room: Room, member: Participant, event: SlotAllocation) -
     was_paused = before is not None and before.paused
     if event.paused and not was_paused:
         room.context.observer.stream_paused()
-    if before is None or _decision(before) != _decision(event):
+    if before != event:
         _tell_stream(room, member, event)
 
 
@@ -114,10 +114,6 @@ def tell_all(room: Room, member: Participant) -> None:
 def _described(member: Participant) -> ParticipantQuality:
     verdict = member.quality.verdict
     return ParticipantQuality(member.sid, member.identity, verdict.quality, verdict.score)
-
-
-def _decision(event: SlotAllocation) -> tuple[object, ...]:
-    return event.target, event.paused, event.reason
 
 
 def _tell_stream(room: Room, member: Participant, event: SlotAllocation) -> None:

@@ -204,7 +204,7 @@ fn look_at_slot(slot: &mut Slot, track: Option<&Track>, now: Instant) {
     let wanted = best.and_then(|best| Some(wanted?.min(best)));
     let forwarded = slot.current().map(|layer| layer.spatial);
     slot.meter.sample(wanted, forwarded, now);
-    slot.meter.set_redundant(kind_of(track) == TrackKind::Red);
+    slot.meter.set_redundancy(slot.redundancy(kind_of(track) == TrackKind::Red));
 }
 
 /// The network is why the slot sends nothing of a picture that is wanted and comes.

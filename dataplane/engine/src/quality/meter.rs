@@ -199,7 +199,7 @@ pub(crate) struct SlotSent {
 #[derive(Debug)]
 pub(crate) struct SlotMeter {
     kind: MediaKind,
-    redundant: bool,
+    redundancy: u8,
     score: TrackScore,
     picture: Picture,
     distance: LayerDistance,
@@ -219,7 +219,7 @@ impl SlotMeter {
     pub(crate) fn new(kind: MediaKind) -> Self {
         Self {
             kind,
-            redundant: false,
+            redundancy: 0,
             score: TrackScore::new(kind_of(kind, false)),
             picture: Picture::default(),
             distance: LayerDistance::default(),
@@ -253,9 +253,9 @@ impl SlotMeter {
         }
     }
 
-    /// Its sound carries what went before it (RED), or no longer.
-    pub(crate) fn set_redundant(&mut self, redundant: bool) {
-        self.redundant = redundant;
+    /// So many packets before it are repeated in each packet of its sound (RED).
+    pub(crate) fn set_redundancy(&mut self, packets: u8) {
+        self.redundancy = packets;
     }
 
     /// The receiver asked for a keyframe: it shows nothing new.
@@ -283,7 +283,7 @@ impl SlotMeter {
         let lost = lost.min(packets);
         self.totals = (self.totals.0 + packets, self.totals.1 + lost);
         if self.kind == MediaKind::Audio && packets > 0 {
-            let share = concealed_share(lost as f64 / packets as f64, self.redundant.into());
+            let share = concealed_share(lost as f64 / packets as f64, self.redundancy);
             self.concealed += packets as f64 * share;
         }
     }
@@ -315,7 +315,7 @@ impl SlotMeter {
         // Reports come every few seconds: without one there is nothing to judge by, unless the
         // receiver is gone altogether.
         if paused || silent || packets > 0 || !heard {
-            self.score.set_kind(kind_of(self.kind, self.redundant));
+            self.score.set_kind(kind_of(self.kind, self.redundancy > 0));
             self.score.update(&Window {
                 packets,
                 lost: unrepaired,

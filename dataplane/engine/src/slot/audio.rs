@@ -55,6 +55,15 @@ impl Slot {
         self.form
     }
 
+    /// How many packets before it each of its packets of sound repeats.
+    pub(crate) fn redundancy(&self, published_red: bool) -> u8 {
+        match self.form {
+            Form::Published => published_red.into(),
+            Form::Unwrapped => 0,
+            Form::Wrapped { distance, .. } => distance,
+        }
+    }
+
     /// Whether the packet has the form that this slot gets. Padding has none.
     #[inline]
     pub(crate) fn takes(&self, packet: &SourcePacket) -> bool {
