@@ -27,6 +27,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BIN = VENV / "bin"
+AGENTS_VENV = ROOT / ".venv-agents"
 DATAPLANE = ROOT / "dataplane"
 
 
@@ -59,10 +60,16 @@ def javascript() -> list[list[str]]:
 
 
 def compat() -> list[list[str]]:
-    """LiveKit's packages for Node and browsers are installed first, where npm is at hand."""
+    """LiveKit's packages are installed first: for Node and browsers where npm is at hand; its agents apart,
+    as they demand an older client than the one that is tested."""
     npm = shutil.which("npm")
     quiet = ("--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
     packages = [[npm, "ci", "--prefix", str(ROOT / "tests" / "compat" / "js"), *quiet]] if npm else []
+    if not (AGENTS_VENV / "bin" / "python").exists():
+        venv.create(AGENTS_VENV, with_pip=True)
+    wanted = str(ROOT / "tests" / "compat" / "agents" / "requirements.txt")
+    agents = [str(AGENTS_VENV / "bin" / "python"), "-m", "pip", "install", "-q"]
+    packages.append([*agents, "--disable-pip-version-check", "-r", wanted])
     return [*packages, pytest("tests/compat")]
 
 

@@ -210,8 +210,9 @@ class AgentSettings(Section):
     """For a worker to say whether it takes a job; then another is asked. As in LiveKit."""
     join_timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
     """From a taken job to its agent in the room; models are loaded meanwhile. Then another worker gets it."""
-    lost_timeout_s: Seconds = 15.0
-    """An agent whose worker is gone may stay in its room so long for the worker to come back."""
+    lost_timeout_s: Seconds = 5.0
+    """An agent whose worker is gone may stay in its room so long for the worker to come back, which LiveKit's
+    tries at once and after 2 s. Then it is removed, and another worker gets the job."""
     leave_timeout_s: Seconds = 10.0
     """For an agent to leave when its job has ended; then it is removed. Also for a worker to say how a job
     ended whose agent has left."""

@@ -132,6 +132,7 @@ class Tone:
     """A microphone that hears one tone."""
 
     def __init__(self) -> None:
+        self.level = 12_000
         self.source = rtc.AudioSource(RATE, 1)
         self.track = rtc.LocalAudioTrack.create_audio_track("mic", self.source)
         self._task = asyncio.get_running_loop().create_task(self._play())
@@ -141,7 +142,7 @@ class Tone:
         while True:
             wave = np.sin(2 * np.pi * TONE_HZ * (np.arange(SAMPLES) + at) / RATE)
             at += SAMPLES
-            samples = (wave * 12_000).astype(np.int16)
+            samples = (wave * self.level).astype(np.int16)
             await self.source.capture_frame(rtc.AudioFrame(samples.tobytes(), RATE, 1, SAMPLES))
 
     async def publish(self, client: Client) -> rtc.LocalTrackPublication:

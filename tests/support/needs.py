@@ -54,6 +54,11 @@ def need_espeak() -> None:
     _require(shutil.which("espeak-ng") is not None, "espeak-ng")
 
 
+def need_file(path: Path, what: str) -> None:
+    """Something that a step of tests/all.py puts in its place."""
+    _require(path.exists(), what)
+
+
 def need_node_modules(folder: Path) -> None:
     """Node, and what `npm ci` puts beside a package.json."""
     found = shutil.which("node") is not None and (folder / "node_modules" / ".package-lock.json").exists()
