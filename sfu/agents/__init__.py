@@ -39,17 +39,22 @@ from sfu.agents.events import (
     TrackUnsubscribed,
     UnpublishedByServer,
 )
+from sfu.agents.job import Accept, JobContext, JobInfo
 from sfu.agents.publishing import Publication
 from sfu.agents.room import Room
 from sfu.agents.tracks import LocalTrack, Participant, RemoteTrack
 from sfu.agents.video import VideoFrame, VideoSource
+from sfu.agents.worker import Worker
 
 __all__ = [
+    "Accept",
     "AudioFrame",
     "ClosedError",
     "ConnectError",
     "DataReceived",
     "Disconnected",
+    "JobContext",
+    "JobInfo",
     "LocalTrack",
     "MediaError",
     "MediaStateChanged",
@@ -80,4 +85,5 @@ __all__ = [
     "UnpublishedByServer",
     "VideoFrame",
     "VideoSource",
+    "Worker",
 ]

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from sfu import __version__
-from sfu.cli import rooms, tokens
+from sfu.cli import agents, rooms, tokens
 from sfu.cli.flags import parse_flags
 from sfu.core.errors import AirsideError
 from sfu.loadtest.cli import load_test
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 app.add_typer(tokens.app, name="token")
 app.add_typer(rooms.app, name="room")
+app.add_typer(agents.app, name="agent")
 app.command("load-test")(load_test)
 
 ConfigOption = Annotated[
