@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import resource
@@ -23,6 +22,7 @@ from rich.console import Console
 from starlette.types import ASGIApp
 
 from sfu import __version__
+from sfu.collector import Collector
 from sfu.core.clock import LoopClock
 from sfu.dataplane.plane import DataPlane
 from sfu.service import Service
@@ -46,10 +46,6 @@ from signaling.server import Server, build_server, listen
 log = logging.getLogger(__name__)
 
 NODE = "local"  # the one node there is without a cluster
-# A full collection takes 0.3 s with a thousand clients, and by default one comes every second as they join.
-# What was there at the start is never looked at again; young garbage goes as usual; old garbage at this pace.
-COLLECT_INTERVAL_S = 60.0
-COLLECT_THRESHOLDS = (5_000, 10, 1_000_000)  # objects, young and middle collections until the next older one
 FLUSH_S = 1.0  # for clients to take the last message before their sockets go
 CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 EXIT_OK, EXIT_FAILED = 0, 1
@@ -104,11 +100,12 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         loop.create_task(server.serve(sockets=[listener]))
         for server, listener in zip(servers, listeners, strict=True)
     ]
+    collector = Collector(lambda: len(connections) == 0)
     polling = _poll_stats(plane, plane_metrics, settings.http.metrics_interval_s)
-    chores = [loop.create_task(polling), loop.create_task(_collect_garbage())]
+    chores = [loop.create_task(polling), loop.create_task(collector.run())]
     try:
         await _started(servers, tasks)
-        _calm_collector()
+        collector.start()
         health.enter(ServerState.READY)
         port = listeners[0].getsockname()[1]
         _greet(settings, announced, plane, port, development=development)
@@ -176,18 +173,6 @@ async def _poll_stats(plane: DataPlane, metrics: PlaneMetrics, interval_s: float
         except Exception:
             # Figures are worth a log line, not a server.
             log.exception("reading the packet plane's figures failed")
-
-
-def _calm_collector() -> None:
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT_THRESHOLDS)
-
-
-async def _collect_garbage() -> None:
-    while True:
-        await asyncio.sleep(COLLECT_INTERVAL_S)
-        gc.collect()
 
 
 async def _started(servers: list[Server], tasks: list[asyncio.Task[None]]) -> None:
