@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 THRESHOLDS = (5_000, 10, 1_000_000)
 """Objects, young and middle collections until the next older one; the oldest is ours to start."""
-SET_ASIDE_INTERVAL_S = 5.0
+SET_ASIDE_INTERVAL_S = 1.0
 """Bounds what the middle generation, a few milliseconds, has to look at."""
 FULL_INTERVAL_S = 3600.0
 """Cycles that survived the young generations are some library's: they may wait, or until nobody is there."""
