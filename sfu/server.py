@@ -157,6 +157,7 @@ def _plane(settings: Settings, announced: Announcement) -> DataPlane:
             port=rtc.port,
             port_per_worker=rtc.port_per_worker,
             room_share=rtc.room_share,
+            voices=rtc.voices,
             announce=announced.addresses,
         )
     except OSError as error:

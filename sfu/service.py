@@ -20,7 +20,7 @@ from sfu.core.journal import Journal
 from sfu.core.observer import JoinStep, JoinTrace, Observer
 from sfu.dispatch.agency import Agency
 from sfu.participants.happenings import Happening
-from sfu.participants.info import ParticipantInfo, RoomInfo, is_dependent
+from sfu.participants.info import ParticipantInfo, ParticipantKind, RoomInfo, is_dependent
 from sfu.participants.outbox import Outbox
 from sfu.participants.participant import Participant
 from sfu.participants.permissions import Permissions
@@ -192,7 +192,9 @@ class Service:
             kind=request.kind,
             permissions=permissions,
             joined_at=self._context.clock.wall(),
-            subscriber=Subscriber(sid, request.auto_subscribe, request.wish),
+            subscriber=Subscriber(
+                sid, request.auto_subscribe, request.wish, request.kind is ParticipantKind.AGENT
+            ),
             outbox=Outbox(self._context.settings.session.replay_events, sink),
             trace=trace,
             shape=request.shape,

@@ -14,7 +14,7 @@ class Plane:
     A call that names a worker or tap that is not there raises ValueError; after `close`, RuntimeError.
     """
 
-    def __new__(cls, *, workers: int, bind: list[str], port_per_worker: bool, seed: int) -> Self:
+    def __new__(cls, *, workers: int, bind: list[str], port_per_worker: bool, voices: int, seed: int) -> Self:
         """Bind and start. Raises OSError naming the address, ValueError for one that is none."""
 
     @property

@@ -79,6 +79,7 @@ class DataPlane:
         port_per_worker: bool = False,
         announce: Sequence[str] = (),
         room_share: int = ROOM_SHARE,
+        voices: int = 0,
         seed: int | None = None,
     ) -> None:
         """Bind and start.
@@ -90,6 +91,7 @@ class DataPlane:
             port_per_worker: A port for each worker in place of one for all.
             announce: IP addresses to give to clients, best first.
             room_share: Transports of a room on one worker before the next one gets some.
+            voices: Voices of a large room that are forwarded at once; 0: all, as a plane of clients must.
             seed: Of SSRCs, tie-breakers and the like; random by default.
 
         Raises:
@@ -100,6 +102,7 @@ class DataPlane:
             workers=workers,
             bind=[_text(address, port) for address in bind],
             port_per_worker=port_per_worker,
+            voices=voices,
             seed=secrets.randbits(64) if seed is None else seed,
         )
         self.workers = workers

@@ -47,8 +47,14 @@ class Step:
 class Subscriber:
     """Holds no timer and speaks to nobody: its owner calls `replan` and acts on the step."""
 
-    def __init__(self, sid: ParticipantSid, auto: bool, default: SubscriptionWish = DEFAULT_WISH) -> None:
-        self.demand = Demand(sid, auto, default)
+    def __init__(
+        self,
+        sid: ParticipantSid,
+        auto: bool,
+        default: SubscriptionWish = DEFAULT_WISH,
+        attentive: bool = False,
+    ) -> None:
+        self.demand = Demand(sid, auto, default, attentive)
         self.applied: dict[SlotId, Assignment] = {}
         self.layers: dict[SlotId, int | None] = {}
         """What the plane forwards of each bound slot; missing: it has not said."""
@@ -102,7 +108,7 @@ class Subscriber:
     def begin_anew(self) -> None:
         """It is in another room: nothing that was asked for or declined is there."""
         before = self.demand
-        self.demand = Demand(before.subscriber, before.auto, before.default)
+        self.demand = Demand(before.subscriber, before.auto, before.default, before.attentive)
         self._failed.clear()
         self.sections_changed()
 

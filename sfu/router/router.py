@@ -16,8 +16,9 @@ from sfu.tracks.catalog import TrackCatalog
 from sfu.tracks.subscription import Demand, SubscriptionWish
 from sfu.tracks.track import Track
 
-AUDIO_PRIORITY = 255
-"""Sound is cheap, and what people came for."""
+AUDIO_PRIORITY = 100
+"""Sound comes first whatever it has here. From 200 on a voice is forwarded however many others speak."""
+ATTENTIVE_PRIORITY = 255
 VIDEO_PRIORITIES = {TrackSource.SCREEN_SHARE: 200, TrackSource.CAMERA: 100}
 """1..255. Text on a shared screen must stay readable when faces get small."""
 OTHER_VIDEO_PRIORITY = 80
@@ -106,20 +107,21 @@ def _assign(track: Track, slot: Slot, demand: Demand) -> Assignment:
     wish, carried = demand.wish(track), track.carried_by(slot.formats)
     if wish is None or carried is None:
         raise ValueError(f"track {track.sid} is not wanted, or nothing of it fits")
-    return Assignment(carried.id, track.sid, track.info.participant, _plane_wish(track, wish))
+    wanted = _plane_wish(track, wish, demand.attentive)
+    return Assignment(carried.id, track.sid, track.info.participant, wanted)
 
 
-def _plane_wish(track: Track, wish: SubscriptionWish) -> Wish:
+def _plane_wish(track: Track, wish: SubscriptionWish, attentive: bool) -> Wish:
     return Wish(
         max_height_px=wish.max_height_px,
         max_temporal=wish.max_temporal,
-        priority=wish.priority or _priority(track),
+        priority=wish.priority or _priority(track, attentive),
         may_pause=wish.may_pause and track.kind is MediaKind.VIDEO,
         paused=wish.paused or track.server_muted,
     )
 
 
-def _priority(track: Track) -> int:
+def _priority(track: Track, attentive: bool) -> int:
     if track.kind is MediaKind.AUDIO:
-        return AUDIO_PRIORITY
+        return ATTENTIVE_PRIORITY if attentive else AUDIO_PRIORITY
     return VIDEO_PRIORITIES.get(track.info.source, OTHER_VIDEO_PRIORITY)

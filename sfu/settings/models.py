@@ -79,6 +79,9 @@ class RtcSettings(Section):
     room_share: PositiveCount = 50
     """Participants of one room on a worker before the next worker gets some. Small rooms stay on one: a
     packet between two workers costs a hand-over; a large room needs more than one core."""
+    voices: Annotated[int, Field(ge=0, le=64)] = 6
+    """In a room of more than 16 publishers of sound, so many of them are forwarded at once: those who speak,
+    and those whom a subscriber asks for with a priority of 200 or more. 0: all, always."""
     congestion_control: bool = True
     """Send each client no more than its network takes: packets are paced and video layers chosen by
     bitrate, from the client's feedback. Off: layers follow the size of the picture only."""

@@ -38,11 +38,17 @@ class Demand:
     """Everything one subscriber has asked for, or declined. Says nothing of what it got."""
 
     def __init__(
-        self, subscriber: ParticipantSid, auto: bool, default: SubscriptionWish = DEFAULT_WISH
+        self,
+        subscriber: ParticipantSid,
+        auto: bool,
+        default: SubscriptionWish = DEFAULT_WISH,
+        attentive: bool = False,
     ) -> None:
         self.subscriber = subscriber
         self.default = default
         """The wish for tracks that come unasked."""
+        self.attentive = attentive
+        """Hears each voice it takes for its own sake, however many speak: an agent works for one person."""
         self.auto = auto
         """Tracks come unasked unless declined."""
         self._wishes: dict[TrackSid, SubscriptionWish] = {}

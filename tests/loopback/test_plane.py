@@ -203,7 +203,7 @@ class TestBorder:
 
     @pytest.fixture
     def native(self) -> _native.Plane:
-        return _native.Plane(workers=1, bind=[], port_per_worker=False, seed=1)
+        return _native.Plane(workers=1, bind=[], port_per_worker=False, voices=0, seed=1)
 
     def submit(self, native: _native.Plane, command: object) -> None:
         native.submit(0, [command])
@@ -333,4 +333,4 @@ class TestBorder:
 
     def test_an_address_has_to_be_one(self) -> None:
         with pytest.raises(ValueError, match="localhost"):
-            _native.Plane(workers=1, bind=["localhost:1"], port_per_worker=False, seed=1)
+            _native.Plane(workers=1, bind=["localhost:1"], port_per_worker=False, voices=0, seed=1)

@@ -251,6 +251,7 @@ fn engine(identity: &Identity, now: Instant) -> Engine {
         worker_count: 1,
         shared_port: false,
         identity: identity.clone(),
+        voices: 0,
         seed: 1,
         clock: WallClock { instant: now, ntp },
     })

@@ -17,6 +17,8 @@ pub struct EngineConfig {
     pub shared_port: bool,
     /// Certificate and key of all transports.
     pub identity: Identity,
+    /// Voices of a large room that are forwarded at once; 0: all, as it must be for clients.
+    pub voices: usize,
     /// Start of all that is random here, so that a run can be repeated.
     pub seed: u64,
     /// Both clocks, read at one moment. Its instant is also the epoch of load-test stamps, so it

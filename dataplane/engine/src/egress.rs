@@ -198,10 +198,12 @@ fn write_packet(
         extensions[count] = (ExtensionKind::AbsCaptureTime, &capture[..capture_len]);
         count += 1;
     }
-    let mut descriptor = [0; MAX_LEN];
+    // Cleared only where it is used: few packets have one.
+    let mut descriptor: [u8; MAX_LEN];
     if let Some((described, change)) = &parts.descriptor
         && map.id(ExtensionKind::DependencyDescriptor).is_some()
     {
+        descriptor = [0; MAX_LEN];
         let written = change.write(&described.dependency, &described.extension, &mut descriptor);
         let written = descriptor.get(..written.ok_or(DropReason::TooBig)?).unwrap_or_default();
         extensions[count] = (ExtensionKind::DependencyDescriptor, written);

@@ -46,6 +46,7 @@ pub struct Engine {
     pub(crate) worker: WorkerId,
     pub(crate) worker_count: u8,
     pub(crate) shared_port: bool,
+    pub(crate) voices: usize,
     pub(crate) identity: Identity,
     pub(crate) clock: WallClock,
     pub(crate) random: SmallRng,
@@ -95,6 +96,7 @@ impl Engine {
             worker: config.worker,
             worker_count: config.worker_count,
             shared_port: config.shared_port && config.worker_count > 1,
+            voices: config.voices,
             identity: config.identity,
             clock: config.clock,
             random: SmallRng::seed_from_u64(config.seed),
@@ -271,6 +273,7 @@ mod tests {
             worker_count: 1,
             shared_port: false,
             identity: Identity::generate().unwrap(),
+            voices: 6,
             seed: 1,
             clock: WallClock { instant: now, ntp },
         });

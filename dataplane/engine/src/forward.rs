@@ -15,6 +15,7 @@ use crate::layers::Cause;
 use crate::pace::pace_media;
 use crate::packet::{Form, SourcePacket};
 use crate::ring::RingMessage;
+use crate::rtp::ExtensionKind;
 use crate::slot::Slot;
 use crate::timers::TimerKey;
 use crate::track::Track;
@@ -52,15 +53,15 @@ impl Engine {
         for at in 0..self.tracks[key].readers.len() {
             let reader = self.tracks[key].readers[at];
             for (_, packet) in run {
-                if packet.form != Form::Published {
-                    continue;
-                }
                 match reader {
+                    // Other workers make other forms for themselves.
+                    Target::Ring(_) if !matches!(packet.form, Form::Published | Form::Onset) => {}
                     Target::Ring(worker) => {
                         self.out.ring(worker, RingMessage::Packet(Arc::clone(packet)));
                     }
                     // Padding is no news to those who read media.
                     _ if packet.payload.is_empty() => {}
+                    _ if !matches!(packet.form, Form::Published | Form::Withheld) => {}
                     Target::Tap(tap) => self.out.tap(tap, Arc::clone(packet)),
                     Target::Meter(id) => {
                         if let Some(meter) = self.meters.get_mut(&id) {
@@ -76,7 +77,9 @@ impl Engine {
         let mut fanout = std::mem::take(&mut self.tracks[key].fanout);
         let mut wanted = 0;
         for entry in &mut fanout {
-            let interesting = |packet: &SourcePacket| entry.layers >> packet.layer & 1 == 1;
+            let interesting = |packet: &SourcePacket| {
+                entry.layers >> packet.layer & 1 == 1 && packet.form != Form::Withheld
+            };
             if !run.iter().any(|(_, packet)| interesting(packet)) {
                 continue;
             }
@@ -123,6 +126,9 @@ impl Engine {
         let track = &self.tracks[track];
         let Some(slot) = self.slots.get_mut(slot_key) else { return (0, 0) };
         let Some(transport) = self.transports.get_mut(slot.transport) else { return (0, 0) };
+        slot.takes_descriptors =
+            transport.extensions.id(ExtensionKind::DependencyDescriptor).is_some()
+                && transport.extensions.two_byte_allowed();
         let arena = &mut self.out.arena;
         for (_, packet) in run {
             if layers >> packet.layer & 1 == 0 || !slot.takes(packet) {

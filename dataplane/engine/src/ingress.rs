@@ -21,6 +21,7 @@ use crate::layers::liveness::Life;
 use crate::nack::Action;
 use crate::net::Tuple;
 use crate::packet::{Form, PassThrough, SourcePacket};
+use crate::room_audio::Heard;
 use crate::rtp::{AudioLevel, ExtensionKind, ExtensionSpans, RtpView};
 use crate::timers::TimerKey;
 use crate::track::Placed;
@@ -268,10 +269,16 @@ impl Engine {
             let (track, codec) = (track.id, packet.codec);
             self.out.events.push(Event::LayerStarted { track, layer: index, codec });
         }
-        if track.kind == MediaKind::Audio {
-            self.hear(key, &packet, now);
-        }
-        let routed = self.route(key, packet);
+        let audio = track.kind == MediaKind::Audio && !padding;
+        let heard = if audio { self.hear(key, &packet, now) } else { Heard::Pass };
+        let routed = match heard {
+            Heard::Pass => self.route(key, packet),
+            Heard::Resume { pre_roll } => self.resume(key, &packet, pre_roll),
+            Heard::Withhold => {
+                self.withhold(key, &packet);
+                Ok(())
+            }
+        };
         if changed {
             self.arm_track(key);
             self.retarget_slots(key, now);

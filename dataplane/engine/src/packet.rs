@@ -45,6 +45,10 @@ pub enum Form {
     Published,
     /// Opus was taken out of RED.
     Unwrapped,
+    /// For readers of the source only: nobody wants to hear it.
+    Withheld,
+    /// As published; sent late, before the packet with which its voice was noticed.
+    Onset,
     /// Opus, in RED where something was there to repeat.
     Wrapped {
         /// Packets repeated at most.
@@ -97,6 +101,11 @@ pub struct SourcePacket {
 }
 
 impl SourcePacket {
+    /// It has a payload, as the publisher sent it.
+    pub(crate) fn is_published_media(&self) -> bool {
+        self.form == Form::Published && !self.payload.is_empty()
+    }
+
     /// All its fields, to make another one of it.
     pub(crate) fn without_payload(&self) -> Self {
         let described = self.described.clone();

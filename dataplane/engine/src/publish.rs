@@ -168,7 +168,9 @@ impl Engine {
 
     pub(crate) fn remove_target(&mut self, id: TrackId, target: Target) {
         let Some(key) = self.names.tracks.get(&id).copied() else { return };
-        self.tracks[key].readers.retain(|reader| *reader != target);
+        let track = &mut self.tracks[key];
+        track.readers.retain(|reader| *reader != target);
+        track.pinned_on.retain(|worker| target.worker() != Some(*worker));
         match target {
             Target::Ring(worker) => self.forget_worker(key, worker),
             Target::Meter(meter) => {
@@ -292,6 +294,14 @@ impl Engine {
                 }
             }
             RingMessage::Wanted { track, best } => self.wishes_elsewhere(track, from, best),
+            RingMessage::Pin { track, pinned } => {
+                let Some(key) = self.names.tracks.get(&track).copied() else { return };
+                let workers = &mut self.tracks[key].pinned_on;
+                workers.retain(|worker| *worker != from);
+                if pinned {
+                    workers.push(from);
+                }
+            }
             RingMessage::Data(delivery) => self.hand_out(&delivery, now),
             RingMessage::Address { tuple, present } => {
                 self.routes.set_foreign(tuple, from, present);

@@ -7,7 +7,7 @@ use crate::codec::Codec;
 use crate::codec::opus::Toc;
 use crate::codec::red_decode::RedDecoder;
 use crate::codec::red_encode::RedEncoder;
-use crate::command::ReceiveCodec;
+use crate::command::{MediaKind, ReceiveCodec};
 use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::forward::Routed;
@@ -168,7 +168,7 @@ impl Engine {
         packet: Arc<SourcePacket>,
     ) -> Result<(), DropReason> {
         let observed = match &mut self.tracks[key].redundancy {
-            Some(redundancy) if !packet.payload.is_empty() => redundancy.observe(&packet),
+            Some(redundancy) if packet.is_published_media() => redundancy.observe(&packet),
             _ => {
                 self.turn.push((key, packet));
                 return Ok(());
@@ -187,12 +187,29 @@ impl Engine {
 
     /// Chooses anew in which form a slot gets its audio.
     pub(crate) fn follow_form(&mut self, key: usize) {
-        let Some(slot) = self.slots.get_mut(key) else { return };
+        let Some(slot) = self.slots.get(key) else { return };
+        let estimate = self.left_for_sound(slot.transport);
+        let slot = &mut self.slots[key];
         let Some(bound) = slot.bound.as_ref() else { return };
         let Some(track) = self.tracks.get_mut(bound.track) else { return };
-        let form = slot.follow_form(track, Bitrate::MAX);
+        let form = slot.follow_form(track, estimate);
         if let Some(entry) = track.fanout.iter_mut().find(|entry| entry.slot == key) {
             entry.form = form;
+        }
+    }
+
+    /// What the path can take, as far as redundancy must care: not before it has shown a limit, and
+    /// not where there is no video to make room for.
+    fn left_for_sound(&self, transport: usize) -> Bitrate {
+        let Some(transport) = self.transports.get(transport) else { return Bitrate::MAX };
+        let proven = transport.sending.as_ref().filter(|sending| sending.is_proven());
+        let video = |&(_, key): &(u32, usize)| {
+            let slot = self.slots.get(key);
+            slot.is_some_and(|slot| slot.kind == MediaKind::Video && slot.bound.is_some())
+        };
+        match proven {
+            Some(sending) if transport.slots.iter().any(video) => sending.estimate(),
+            _ => Bitrate::MAX,
         }
     }
 }

@@ -36,6 +36,13 @@ pub enum RingMessage {
         /// Index into its layers; `None`: they take nothing.
         best: Option<u8>,
     },
+    /// Whether a subscriber over there asks for this voice in particular.
+    Pin {
+        /// Which track.
+        track: TrackId,
+        /// It does, or no longer.
+        pinned: bool,
+    },
     /// An address on the shared port was proved, or forgotten, by the sending worker's transports.
     Address {
         /// The path.

@@ -1,19 +1,36 @@
 //! Who is heard in each room, from the audio levels of this worker's publishers.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audio_level::AudioLevel;
+use crate::codec::opus::Toc;
 use crate::command::MediaKind;
 use crate::engine::Engine;
+use crate::error::DropReason;
 use crate::event::Event;
 use crate::ids::{RoomId, TrackId};
-use crate::packet::SourcePacket;
+use crate::packet::{Form, SourcePacket};
+use crate::ring::RingMessage;
 use crate::rtp;
+use crate::slot::Slot;
 use crate::speakers::{INTERVAL, Speakers};
 use crate::timers::{TimerKey, Wake};
+use crate::top_n::{Gate, TopN};
+use crate::track::TrackSource;
 
 /// Level of a packet without the extension: silence.
 const NO_LEVEL_DBOV: u8 = 127;
+/// For the gates such a packet is a quiet voice.
+const UNKNOWN_DBOV: u8 = 50;
+/// Digital silence.
+const SILENCE_DBOV: u8 = 127;
+/// After so much of it a talk spurt has ended, and packets are left out until sound comes: what
+/// decoders make of nothing is silent too. Longer than a pause between words.
+const MAX_SILENCE: Duration = Duration::from_secs(2);
+/// From more voices on a worker than this, a few are forwarded: all of them would be more packets
+/// than the video of a small room.
+const LARGE_ROOM: usize = 16;
 
 /// One audio track as the room hears it.
 #[derive(Debug)]
@@ -23,18 +40,54 @@ struct Voice {
     id: TrackId,
     level: AudioLevel,
     last_timestamp: Option<u32>,
+    /// How long its packets have been digital silence.
+    silence: Duration,
+    /// Subscribers do not get its packets now.
+    withheld: bool,
+}
+
+/// What becomes of an audio packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It goes to everybody.
+    Pass,
+    /// It goes to those only who asked for this voice in particular.
+    Withhold,
+    /// It goes to everybody again, and begins a talk spurt.
+    Resume {
+        /// With so many before it, if they are still there.
+        pre_roll: u8,
+    },
 }
 
 /// The voices of one room on this worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RoomAudio {
     voices: Vec<Voice>,
     speakers: Speakers<TrackId>,
     speaking: Vec<TrackId>,
+    /// The voices that are forwarded, once the room is large; 0 places: all.
+    gates: TopN<usize>,
+    places: usize,
     wake: Wake,
 }
 
 impl RoomAudio {
+    fn new(places: usize) -> Self {
+        Self {
+            voices: Vec::new(),
+            speakers: Speakers::default(),
+            speaking: Vec::new(),
+            gates: TopN::new(places),
+            places,
+            wake: Wake::default(),
+        }
+    }
+
+    fn is_large(&self) -> bool {
+        self.places > 0 && self.voices.len() > LARGE_ROOM
+    }
+
     /// Audio tracks that are heard now.
     pub(crate) fn speaking(&self) -> &[TrackId] {
         &self.speaking
@@ -48,24 +101,35 @@ impl Engine {
         if track.kind != MediaKind::Audio || !track.is_home() {
             return;
         }
-        let audio = self.rooms.entry(room).or_default();
-        let level = AudioLevel::default();
-        audio.voices.push(Voice { track: key, id: track.id, level, last_timestamp: None });
+        let places = self.voices;
+        let audio = self.rooms.entry(room).or_insert_with(|| RoomAudio::new(places));
+        audio.voices.push(Voice {
+            track: key,
+            id: track.id,
+            level: AudioLevel::default(),
+            last_timestamp: None,
+            silence: Duration::ZERO,
+            withheld: false,
+        });
         self.timers.arm(TimerKey::Room(room), &mut audio.wake, now + INTERVAL);
     }
 
     pub(crate) fn leave_room_audio(&mut self, room: RoomId, key: usize) {
         let Some(audio) = self.rooms.get_mut(&room) else { return };
         audio.voices.retain(|voice| voice.track != key);
+        audio.gates.remove(key);
     }
 
-    /// One audio packet.
-    pub(crate) fn hear(&mut self, key: usize, packet: &SourcePacket, now: Instant) {
+    /// One audio packet that came here first: whether it goes on.
+    pub(crate) fn hear(&mut self, key: usize, packet: &SourcePacket, now: Instant) -> Heard {
         let track = &self.tracks[key];
-        let Some(audio) = self.rooms.get_mut(&track.room) else { return };
-        let Some(voice) = audio.voices.iter_mut().find(|voice| voice.track == key) else { return };
+        let Some(audio) = self.rooms.get_mut(&track.room) else { return Heard::Pass };
+        let large = audio.is_large();
+        let Some(voice) = audio.voices.iter_mut().find(|voice| voice.track == key) else {
+            return Heard::Pass;
+        };
         if packet.late {
-            return;
+            return if voice.withheld { Heard::Withhold } else { Heard::Pass };
         }
         let level = packet.extensions.audio_level.map(rtp::AudioLevel::from_byte);
         let dbov = level.map_or(NO_LEVEL_DBOV, |level| level.level);
@@ -76,6 +140,79 @@ impl Engine {
         let codec = &track.codecs[usize::from(packet.codec)];
         let duration = Duration::from_secs(u64::from(ticks)) / codec.clock_rate.max(1);
         voice.level.on_packet(dbov, duration, now);
+
+        let silent = level.is_some_and(|level| level.level == SILENCE_DBOV);
+        voice.silence = if silent { voice.silence + duration } else { Duration::ZERO };
+        let (loudness, speaks) = match level {
+            Some(level) => (level.level, level.voice),
+            // Nobody knows how loud it is; who sends anything but silence wants to be heard.
+            None => (UNKNOWN_DBOV, !Toc::parse(&packet.payload).dtx),
+        };
+        let pinned = track.is_pinned();
+        let mut open = pinned || voice.silence <= MAX_SILENCE;
+        let mut pre_roll = 0;
+        if large {
+            match audio.gates.on_packet(key, loudness, speaks, now) {
+                Gate::Shut => open = pinned,
+                Gate::Open => {}
+                Gate::Opens { pre_roll: packets, .. } => pre_roll = packets,
+            }
+        }
+        let was_withheld = std::mem::replace(&mut voice.withheld, !open);
+        match (open, was_withheld) {
+            (true, false) => Heard::Pass,
+            (true, true) => Heard::Resume { pre_roll },
+            (false, _) => Heard::Withhold,
+        }
+    }
+
+    /// Looks again whether somebody here asks for this voice in particular, and tells its home.
+    pub(crate) fn follow_pins(&mut self, key: usize) {
+        let Some(track) = self.tracks.get_mut(key) else { return };
+        if track.kind != MediaKind::Audio {
+            return;
+        }
+        let asks = |slot: usize| self.slots.get(slot).is_some_and(Slot::pins);
+        let pinned = track.fanout.iter().any(|entry| asks(entry.slot));
+        if std::mem::replace(&mut track.pinned, pinned) != pinned
+            && let TrackSource::Ring { home } = track.source
+        {
+            self.out.ring(home, RingMessage::Pin { track: track.id, pinned });
+        }
+    }
+
+    /// A packet that subscribers do not get; those who read the source do.
+    pub(crate) fn withhold(&mut self, key: usize, packet: &SourcePacket) {
+        let copy = SourcePacket { form: Form::Withheld, ..packet.without_payload() };
+        let copy = self.pool.share(copy, &packet.payload);
+        self.turn.push((key, copy));
+    }
+
+    /// A voice is forwarded again from this packet on. What came before it was left out, so that
+    /// subscribers continue as after a pause of the publisher.
+    pub(crate) fn resume(
+        &mut self,
+        key: usize,
+        packet: &Arc<SourcePacket>,
+        pre_roll: u8,
+    ) -> Result<(), DropReason> {
+        let track = &self.tracks[key];
+        let layer = &track.layers[usize::from(packet.layer)];
+        let plain = track.fanout.iter().all(|entry| entry.form == Form::Published);
+        let earlier = packet.ext_seq.saturating_sub(pre_roll.into())..packet.ext_seq;
+        let onset: Vec<_> = earlier
+            .filter_map(|number| layer.cache.get(number).filter(|_| plain))
+            .map(Arc::clone)
+            .collect();
+        for (at, before) in onset.iter().enumerate() {
+            let fields =
+                SourcePacket { restart: at == 0, form: Form::Onset, ..before.without_payload() };
+            let copy = self.pool.share(fields, &before.payload);
+            self.turn.push((key, copy));
+        }
+        let fields = SourcePacket { restart: onset.is_empty(), ..packet.without_payload() };
+        let copy = self.pool.share(fields, &packet.payload);
+        self.route(key, copy)
     }
 
     /// Tells who speaks, if that has changed.
@@ -86,8 +223,12 @@ impl Engine {
         if let Some(speakers) = audio.speakers.update(levels, now) {
             audio.speaking.clear();
             audio.speaking.extend(speakers.iter().map(|(track, _)| *track));
+            let loudest = audio.speaking.first().copied();
+            let key = audio.voices.iter().find(|voice| Some(voice.id) == loudest);
+            audio.gates.set_dominant(key.map(|voice| voice.track));
             self.out.events.push(Event::Speakers { room, speakers: speakers.to_vec() });
         }
+        while audio.gates.poll_shut(now).is_some() {}
         if audio.voices.is_empty() {
             self.rooms.remove(&room);
         } else {

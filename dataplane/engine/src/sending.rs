@@ -162,6 +162,11 @@ impl Sending {
         self.estimator.is_proven()
     }
 
+    /// What the path can take.
+    pub(crate) fn estimate(&self) -> Bitrate {
+        self.estimator.estimate()
+    }
+
     /// What the allocator must know of the path.
     pub(crate) fn link(&mut self, now: Instant) -> LinkState {
         let estimate = if self.is_deaf(now) { Bitrate::MAX } else { self.estimator.estimate() };

@@ -108,6 +108,8 @@ pub(crate) struct Slot {
     timestamps: TimestampMap,
     payload: PayloadRewriter,
     descriptors: Rewriter,
+    /// The receiver agreed to dependency descriptors, and to headers large enough for them.
+    pub(crate) takes_descriptors: bool,
     /// The layer forwarded last, under the name the sequence map has for it.
     last_source: Option<u32>,
     /// Last report of the source forwarded last, once its track is unbound.
@@ -160,6 +162,7 @@ impl Slot {
             timestamps: TimestampMap::new(clock_rate),
             payload: PayloadRewriter::default(),
             descriptors: Rewriter::default(),
+            takes_descriptors: false,
             last_source: None,
             last_clock: None,
             form: Form::Published,

@@ -70,6 +70,7 @@ impl Engine {
             self.tracks[track_key].fanout.push(entry);
             self.follow_form(key);
         }
+        self.follow_pins(track_key);
         self.wishes_changed(track_key);
         self.retarget_slot(key, now);
     }
@@ -79,6 +80,7 @@ impl Engine {
         if let Some(bound) = &mut self.slots[key].bound {
             bound.wish = wish;
             let track = bound.track;
+            self.follow_pins(track);
             self.wishes_changed(track);
             self.retarget_slot(key, now);
         }
@@ -102,6 +104,7 @@ impl Engine {
         if let Some(track) = self.tracks.get_mut(track) {
             track.fanout.retain(|entry| entry.slot != key);
         }
+        self.follow_pins(track);
         self.wishes_changed(track);
         self.want_allocation(transport);
     }

@@ -70,6 +70,10 @@ pub(crate) struct Track {
     pub(crate) wake: Wake,
     /// What its layers cost and which are there; only of video.
     measure: Option<Measure>,
+    /// A slot here asks for this voice in particular.
+    pub(crate) pinned: bool,
+    /// Workers with such a slot.
+    pub(crate) pinned_on: Vec<WorkerId>,
     /// Of Opus that may be looked into.
     pub(crate) redundancy: Option<Redundancy>,
 }
@@ -107,6 +111,8 @@ impl Track {
             meter: TrackMeter::new(spec.kind),
             wake: Wake::default(),
             measure,
+            pinned: false,
+            pinned_on: Vec::new(),
             redundancy,
         }
     }
@@ -134,6 +140,11 @@ impl Track {
         let Some(measure) = &mut self.measure else { return false };
         let Some(codec) = self.codecs.get(usize::from(packet.codec)) else { return false };
         measure.on_packet(codec.codec, packet, now)
+    }
+
+    /// Somebody asks for this voice in particular: it is never withheld.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pinned || !self.pinned_on.is_empty()
     }
 
     /// What each layer costs, over the last second (a screen: four); zero: not there.

@@ -34,6 +34,8 @@ pub struct ShellConfig {
     pub bind: Vec<SocketAddr>,
     /// Worker n takes the port plus n, in place of one port for all.
     pub port_per_worker: bool,
+    /// Voices of a large room that are forwarded at once; 0: all.
+    pub voices: usize,
     /// Start of all that is random in the engines.
     pub seed: u64,
 }
@@ -144,6 +146,7 @@ impl Shell {
                 worker: WorkerId(id),
                 worker_count: config.workers,
                 shared_port: !config.port_per_worker,
+                voices: config.voices,
                 identity: identity.clone(),
                 // Another random run for each worker; the constant is that of SplitMix64.
                 seed: config.seed ^ (u64::from(id) + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -432,7 +435,7 @@ mod tests {
 
     fn config(workers: u8, port_per_worker: bool) -> ShellConfig {
         let bind = vec!["127.0.0.1:0".parse().unwrap()];
-        ShellConfig { workers, bind, port_per_worker, seed: 1 }
+        ShellConfig { workers, bind, port_per_worker, voices: 0, seed: 1 }
     }
 
     fn wait_for(shell: &Shell, count: usize) -> Vec<(WorkerId, Event)> {

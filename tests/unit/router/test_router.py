@@ -60,6 +60,13 @@ def auto() -> Demand:
     return Demand(ME, auto=True)
 
 
+def test_agents_hear_a_voice_for_its_own_sake() -> None:
+    microphone = track(1, TrackSource.MICROPHONE)
+    for attentive, priority in ((False, 100), (True, 255)):
+        route = plan(Demand(ME, True, attentive=attentive), catalog(microphone), [slot(1, OPUS)], {}, True)
+        assert [item.wish.priority for item in route.assignments.values()] == [priority]
+
+
 def test_sound_with_redundancy_fits_slots_without() -> None:
     microphone = track(1, TrackSource.MICROPHONE)
     microphone.formats, microphone.codec_names = (RED, OPUS), (NAMES[RED], NAMES[OPUS])

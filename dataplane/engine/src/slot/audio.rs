@@ -12,6 +12,9 @@ use crate::units::Bitrate;
 /// Weight of the newest report in the loss: reports are of few packets.
 const SMOOTHING: f32 = 0.5;
 
+/// From this priority on a voice is wanted for its own sake; see `allocator::TOP_PRIORITY`.
+const PIN_PRIORITY: u8 = 200;
+
 impl Slot {
     /// The receiver reported that it lost this part of the packets, of 256.
     pub(crate) fn on_loss(&mut self, fraction_lost: u8) {
@@ -43,7 +46,7 @@ impl Slot {
             estimate,
         };
         let now = match self.form {
-            Form::Published => AudioForm::AsPublished,
+            Form::Published | Form::Withheld | Form::Onset => AudioForm::AsPublished,
             Form::Unwrapped => AudioForm::Unwrapped,
             Form::Wrapped { distance, .. } => AudioForm::Wrapped { distance },
         };
@@ -58,10 +61,15 @@ impl Slot {
     /// How many packets before it each of its packets of sound repeats.
     pub(crate) fn redundancy(&self, published_red: bool) -> u8 {
         match self.form {
-            Form::Published => published_red.into(),
+            Form::Published | Form::Withheld | Form::Onset => published_red.into(),
             Form::Unwrapped => 0,
             Form::Wrapped { distance, .. } => distance,
         }
+    }
+
+    /// It asks for this voice in particular, whoever else speaks.
+    pub(crate) fn pins(&self) -> bool {
+        self.bound.as_ref().is_some_and(|bound| bound.wish.priority >= PIN_PRIORITY)
     }
 
     /// Whether the packet has the form that this slot gets. Padding has none.
@@ -69,6 +77,7 @@ impl Slot {
     pub(crate) fn takes(&self, packet: &SourcePacket) -> bool {
         packet.form == self.form
             || packet.payload.is_empty()
+            || self.form == Form::Published && packet.form == Form::Onset
             || self.form == Form::Unwrapped
                 && packet.form == Form::Published
                 && !self.is_red(packet.codec)

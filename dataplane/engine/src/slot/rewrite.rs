@@ -93,7 +93,7 @@ impl Slot {
             let newest = layer.and_then(Layer::newest).unwrap_or(packet.ext_seq);
             newest.saturating_sub(packet.ext_seq) <= MAX_CATCH_UP
         };
-        let view = view(packet, newest);
+        let view = self.view(packet, newest);
         match self.selector.decide(&view) {
             Decision::Forward(forward) => {
                 self.leave_out(source, packet.ext_seq - u64::from(forward.lost)..packet.ext_seq);
@@ -231,7 +231,7 @@ impl Slot {
         let ssrc = self.rtx_ssrc?;
         let bound = self.bound.as_ref()?;
         let payload_type = bound.payload_types.get(usize::from(packet.codec))?.as_ref()?.rtx?;
-        let forward = self.selector.again(&view(packet, false))?;
+        let forward = self.selector.again(&self.view(packet, false))?;
         let prefix = self.payload.get(&packet.frame)?;
         let index = self.next_rtx;
         self.next_rtx += 1;
@@ -277,17 +277,19 @@ impl Slot {
     pub(super) fn source(&self, layer: u8) -> u32 {
         self.generation << 3 | u32::from(layer & 7)
     }
-}
 
-/// What decides about a packet.
-fn view(packet: &SourcePacket, newest: bool) -> Packet<'_> {
-    Packet {
-        stream: packet.layer,
-        seq: packet.ext_seq,
-        timestamp: packet.timestamp,
-        marker: packet.marker,
-        newest,
-        frame: &packet.frame,
-        dependency: packet.described.as_ref().map(|described| &described.dependency),
+    /// What decides about a packet. Without descriptors a receiver finds no way among layers that
+    /// are told by them, so it gets the whole stream.
+    fn view<'a>(&self, packet: &'a SourcePacket, newest: bool) -> Packet<'a> {
+        let described = packet.described.as_ref().filter(|_| self.takes_descriptors);
+        Packet {
+            stream: packet.layer,
+            seq: packet.ext_seq,
+            timestamp: packet.timestamp,
+            marker: packet.marker,
+            newest,
+            frame: &packet.frame,
+            dependency: described.map(|described| &described.dependency),
+        }
     }
 }

@@ -23,4 +23,5 @@ mod sim;
 mod slots;
 mod svc;
 mod taps;
+mod voices;
 mod workers;

@@ -85,7 +85,7 @@ impl Call {
         core: usize,
     ) -> Self {
         let bind = vec!["127.0.0.1:0".parse().unwrap()];
-        let config = ShellConfig { workers: 1, bind, port_per_worker: false, seed: 1 };
+        let config = ShellConfig { workers: 1, bind, port_per_worker: false, voices: 0, seed: 1 };
         let shell = Shell::start(&config).unwrap();
         system::pin_thread("airside-0", core);
         let server = shell.addresses()[0][0];
@@ -97,6 +97,7 @@ impl Call {
             worker_count: 1,
             shared_port: false,
             identity,
+            voices: 0,
             seed: 2,
             clock,
         });

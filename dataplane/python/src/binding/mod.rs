@@ -36,16 +36,17 @@ type Message<'py> = (u64, bool, Bound<'py, PyBytes>);
 #[pymethods]
 impl Plane {
     #[new]
-    #[pyo3(signature = (*, workers, bind, port_per_worker, seed))]
+    #[pyo3(signature = (*, workers, bind, port_per_worker, voices, seed))]
     fn new(
         py: Python<'_>,
         workers: u8,
         bind: Vec<String>,
         port_per_worker: bool,
+        voices: usize,
         seed: u64,
     ) -> PyResult<Self> {
         let bind = bind.iter().map(|text| address(text)).collect::<PyResult<_>>()?;
-        let config = ShellConfig { workers, bind, port_per_worker, seed };
+        let config = ShellConfig { workers, bind, port_per_worker, voices, seed };
         let shell = py.detach(|| Shell::start(&config)).map_err(|error| match error {
             StartError::Config(_) => PyValueError::new_err(error.to_string()),
             StartError::Bind { .. } | StartError::Thread(_) => {

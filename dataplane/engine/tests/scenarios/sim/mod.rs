@@ -127,6 +127,8 @@ impl Sim {
             worker_count: workers,
             shared_port: true,
             identity,
+            // Clients send whatever they have.
+            voices: if self.nodes.len() < self.workers { 6 } else { 0 },
             seed: seed + self.nodes.len() as u64,
             clock: WallClock { instant: self.start, ntp },
         });

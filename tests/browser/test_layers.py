@@ -1,0 +1,98 @@
+"""Layers inside one stream, from one real encoder to another's decoder: down and up at the viewer's size."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.calls import Person, camera_flags
+from tests.support.camera import noisy_clip
+from tests.support.chromium import chromium
+from tests.support.needs import need_chromium
+from tests.support.server import running_server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+ROOM = "lounge"
+FPS = 10
+FIRST_S = 60.0
+"""Until all layers come: a software encoder on a busy machine begins small."""
+SWITCH_S = 20.0
+STILL_S = 3.0
+"""A picture must move on within this; the machine may be busy, a stream that cannot be decoded stays."""
+SIZE = (
+    "Math.max(0, ...samples.at(-1).inbound.filter((s) => s.kind === 'video').map((s) => s.frameHeight ?? 0))"
+)
+FRAMES = "samples.at(-1).inbound.filter((s) => s.kind === 'video').reduce((n, s) => n + s.framesDecoded, 0)"
+
+
+async def sees(bob: Person, height_px: int, timeout_s: float) -> None:
+    """Wait until pictures of this height are decoded, and go on."""
+    await bob.page.wait_for(f"samples.length && {SIZE} === {height_px}", timeout_s)
+    before: int = await bob.page.evaluate(FRAMES)
+    await bob.page.wait_for(f"{FRAMES} > {before + FPS}", STILL_S + 2 * timeout_s / SWITCH_S)
+
+
+async def outbound(ann: Person, kind: str) -> dict[str, Any]:
+    """The newest figures of what Ann sends."""
+    found: dict[str, Any] = await ann.page.evaluate(
+        f"samples.at(-1).outbound.find((s) => s.kind === '{kind}')"
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("codec", "mode", "width", "sizes"),
+    [
+        ("vp9", "L3T3_KEY", 1280, (720, 360, 180, 720)),
+        ("vp9", "L2T2", 640, (360, 180, 360)),
+        ("av1", "L2T2", 640, (360, 180, 360)),
+        ("av1", "L1T3", 640, (360,)),
+    ],
+)
+async def test_viewer_gets_the_layer_of_its_size(
+    tmp_path: Path, codec: str, mode: str, width: int, sizes: tuple[int, ...]
+) -> None:
+    need_chromium()
+    clip = noisy_clip(tmp_path / "camera.y4m", width=width, height=width * 9 // 16, fps=FPS, frames=20)
+    async with running_server(tmp_path) as server, chromium(*camera_flags(server.url, clip)) as browser:
+        ann = await Person.join(await browser.page(), server, ROOM, "ann")
+        bob = await Person.join(await browser.page(), server, ROOM, "bob")
+        await bob.show(width, width * 9 // 16)
+        await ann.publish_camera(
+            width=width,
+            height=width * 9 // 16,
+            fps=FPS,
+            codec=codec,
+            encodings=[{"scalabilityMode": mode, "maxBitrate": 2_000_000}],
+        )
+        await bob.page.wait_for("document.querySelector('video') !== null")
+        for number, height_px in enumerate(sizes):
+            await bob.show(height_px * 16 // 9, height_px)
+            await sees(bob, height_px, SWITCH_S if number else FIRST_S)
+        sent = await outbound(ann, "video")
+        assert sent["scalabilityMode"] == mode
+        assert sent["pliCount"] <= 4 * len(sizes), "keyframes are asked for to switch, not all the time"
+
+
+async def test_sound_is_sent_with_redundancy_and_heard(tmp_path: Path) -> None:
+    need_chromium()
+    async with running_server(tmp_path) as server, chromium(*camera_flags(server.url)) as browser:
+        ann = await Person.join(await browser.page(), server, ROOM, "ann")
+        bob = await Person.join(await browser.page(), server, ROOM, "bob")
+        await ann.publish_microphone()
+        codec = (
+            "(async (type) => { const all = [...(await airside._pc.getStats()).values()];"
+            " const stream = all.find((s) => s.type === type && s.kind === 'audio' && s.codecId);"
+            " return stream && all.find((s) => s.id === stream.codecId).mimeType; })"
+        )
+        await ann.page.wait_for(f"{codec}('outbound-rtp')")
+        assert await ann.page.evaluate(f"{codec}('outbound-rtp')") == "audio/red"
+        assert await bob.page.wait_for(f"{codec}('inbound-rtp')") == "audio/red"
+        await asyncio.sleep(3)
+        heard = "samples.at(-1).inbound.find((s) => s.kind === 'audio')"
+        figures = await bob.page.evaluate(heard)
+        assert figures["totalSamplesReceived"] > 48_000
+        assert figures["packetsLost"] == 0
