@@ -81,6 +81,8 @@ class SetRemote:
     transport_cc: bool
     remb: bool
     data: bool
+    dtls_active: bool | None = None
+    """We send the ClientHello (`a=setup:active` agreed). None: as the role has it."""
     opens_channels: bool = False
     """We open the data channels, labelled as the member's dialect wants them; else the peer does."""
     congestion_control: bool = False

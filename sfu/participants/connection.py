@@ -21,7 +21,7 @@ from sfu.dataplane.commands import (
 from sfu.participants.plane import PacketPlane
 from sfu.router.plan import Slot
 from sfu.transport.peer import Considered, Peer
-from sfu.transport.plan import SendSection, SlotIds, TransportPlan
+from sfu.transport.plan import DtlsRole, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import LocalDescription, SlotRule
 from sfu.transport.sdp.candidates import host_candidate
 from sfu.transport.sdp.codecs import CodecPolicy
@@ -169,6 +169,7 @@ def remote_command(connection: Connection, plan: TransportPlan, *, opens_channel
         transport_cc=plan.transport_cc,
         remb=plan.remb,
         data=plan.data,
+        dtls_active=plan.setup is DtlsRole.ACTIVE,
         opens_channels=opens_channels,
         congestion_control=connection.congestion_control,
     )

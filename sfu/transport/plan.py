@@ -13,7 +13,8 @@ from sfu.core.ids import Mid, SlotId
 
 
 class DtlsRole(StrEnum):
-    """Our side of `a=setup` (RFC 8842). As server we are always passive, as client active."""
+    """Our side of `a=setup` (RFC 8842). A server's answers are passive, a client's active. Whoever answers an
+    offer of the server decides; some stacks are passive towards a lite agent."""
 
     ACTIVE = "active"
     PASSIVE = "passive"

@@ -54,7 +54,7 @@ async def test_react_components_show_a_conference(server: Server) -> None:
             await tab.call("Page.bringToFront")  # adaptive stream pauses what is behind
             await tab.wait_for(f"{PLAYING}.length === 2")
         await alice.evaluate("document.querySelector('.lk-chat-toggle').click()")
-        await alice.wait_for("document.querySelector('.lk-chat-form-input')")
+        await alice.wait_for("document.querySelector('.lk-chat-form-input') !== null")
         await alice.evaluate("document.querySelector('.lk-chat-form-input').focus()")
         await alice.call("Input.insertText", text="hello from alice")
         await alice.evaluate("document.querySelector('.lk-chat-form-button').click()")
@@ -62,12 +62,12 @@ async def test_react_components_show_a_conference(server: Server) -> None:
         await bob.wait_for(
             "document.querySelector('.lk-chat-messages')?.textContent.includes('hello from alice')"
         )
-        await bob.wait_for("document.querySelector('.lk-participant-tile[data-lk-speaking=true]')")
+        await bob.wait_for("document.querySelector('.lk-participant-tile[data-lk-speaking=true]') !== null")
         await bob.screenshot(PICTURE)
         await alice.evaluate("document.querySelector('[data-lk-source=microphone].lk-button').click()")
         await bob.wait_for(
             "document.querySelector("
-            "'.lk-participant-tile[data-lk-audio-muted=true] [data-lk-participant-name=alice]')"
+            "'.lk-participant-tile[data-lk-audio-muted=true] [data-lk-participant-name=alice]') !== null"
         )
         await alice.evaluate("document.querySelector('.lk-disconnect-button').click()")
         await bob.wait_for(f"{PLAYING}.length === 1")

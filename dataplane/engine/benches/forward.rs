@@ -274,6 +274,7 @@ fn client(server: &mut Engine, identity: &Identity, id: u64, now: Instant) -> Cl
         transport_cc: true,
         remb: false,
         data: false,
+        dtls_active: None,
         opens_channels: false,
         congestion_control: false,
     };

@@ -186,6 +186,9 @@ pub struct SetRemote {
     /// We open the data channels, labelled as the member's dialect wants them. Server role only: a
     /// client always does.
     pub opens_channels: bool,
+    /// We send the ClientHello (`a=setup:active` agreed). `None`: as the transport's role has it. A
+    /// peer that takes a lite agent's offer may choose to be the DTLS server (RFC 8842 section 5.3).
+    pub dtls_active: Option<bool>,
     /// No more is sent than the way to the peer takes, as far as the peer reports on it: packets are
     /// paced, and video layers chosen by bitrate. Server role only; stays on once it was.
     pub congestion_control: bool,

@@ -54,8 +54,15 @@ impl Engine {
                 client.set_remote(ice.clone(), now);
             }
         }
+        if let Some(active) = remote.dtls_active {
+            transport.secure.set_active(active);
+        }
         transport.secure.set_fingerprints(&remote.fingerprints);
         transport.set_remote(remote);
+        if transport.handshake_deadline.is_some() && transport.secure.is_active() {
+            // Its checks came before its description.
+            transport.secure.begin(&self.identity, now);
+        }
         self.after_secure(key, now);
         if self.transports.contains(key) {
             self.begin_channels(key, now);
@@ -174,7 +181,7 @@ impl Engine {
         if !secured {
             transport.handshake_deadline.get_or_insert(now + HANDSHAKE_TIMEOUT);
         }
-        if transport.role == Role::Client && transport.secure.begin(&self.identity, now) {
+        if transport.secure.is_active() && transport.secure.begin(&self.identity, now) {
             self.after_secure(key, now);
         }
         let state = if secured { TransportState::Connected } else { TransportState::IceConnected };

@@ -201,9 +201,10 @@ impl Transport {
 
     /// Keys for media, from the verified handshake: we send by our half, the peer by its own.
     pub(crate) fn install_keys(&mut self, keying: &SrtpKeying) -> Result<(), SrtpError> {
-        let (ours, theirs) = match self.role {
-            Role::Server => (keying.server(), keying.client()),
-            Role::Client => (keying.client(), keying.server()),
+        let (ours, theirs) = if self.secure.is_active() {
+            (keying.client(), keying.server())
+        } else {
+            (keying.server(), keying.client())
         };
         self.srtp_out = Some(SrtpSender::new(keying.profile(), ours.0, ours.1)?);
         self.srtp_in = Some(SrtpReceiver::new(keying.profile(), theirs.0, theirs.1)?);

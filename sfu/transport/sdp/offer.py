@@ -137,8 +137,6 @@ def accept(offered: Offered, answer: SessionDescription) -> Negotiation:
     setup = read_setup(usable, "")
     if setup not in ("active", "passive"):
         raise NegotiationError(usable[0].mid, "setup in an answer must be active or passive")
-    if setup == "passive" and offered.local.ice_lite:
-        raise NegotiationError(usable[0].mid, "setup must be active: this server is passive")
     before = offered.before
     remote = read_transport(before, sections, usable)
     allow_mixed = all(section.allow_mixed for section in usable if section.kind != APPLICATION)

@@ -162,7 +162,6 @@ class TestServerOffer:
         ("change", "error"),
         [
             (("a=setup:active", "a=setup:actpass"), "setup in an answer"),
-            (("a=setup:active", "a=setup:passive"), "this server is passive"),
             (("a=mid:0", "a=mid:5"), "answers audio section 0"),
             (("m=audio", "m=video"), "answers audio section 0"),
             (("m=audio 9", "m=audio 0"), ""),
@@ -176,6 +175,12 @@ class TestServerOffer:
                 accept(offered, parse(text))
         else:
             assert accept(offered, parse(text)).plan.send == ()
+
+    @pytest.mark.parametrize(("theirs", "ours"), [("active", "passive"), ("passive", "active")])
+    def test_whoever_answers_chooses_the_side_of_dtls(self, theirs: str, ours: str) -> None:
+        offered = offer(Agreed(), self.wanted("audio"), LOCAL, CodecPolicy())
+        text = self.answer_of(write(offered.offer)).replace("a=setup:active", f"a=setup:{theirs}")
+        assert accept(offered, parse(text)).plan.setup.value == ours
 
     def test_an_answer_with_fewer_sections_or_all_refused(self) -> None:
         offered = offer(Agreed(), self.wanted("audio"), LOCAL, CodecPolicy())

@@ -64,6 +64,18 @@ impl Secure {
         }
     }
 
+    /// Which side of the handshake is ours; has no effect once it has begun.
+    pub(crate) fn set_active(&mut self, active: bool) {
+        if self.dtls.is_none() {
+            self.role = if active { Role::Client } else { Role::Server };
+        }
+    }
+
+    /// The first message is ours.
+    pub(crate) fn is_active(&self) -> bool {
+        self.role == Role::Client
+    }
+
     /// The peer is verified: keys and records may be used.
     pub(crate) fn is_verified(&self) -> bool {
         self.verified

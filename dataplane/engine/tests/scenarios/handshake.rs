@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use airside_dtls::Role as DtlsRole;
 use airside_engine::command::{Command, SetRemote};
 use airside_engine::error::DropReason;
 use airside_engine::event::{CloseReason, Event, TransportState};
@@ -70,6 +71,29 @@ fn one_right_fingerprint_among_others_is_enough() {
     client.send(&mut sim, &check);
     client.shake_hands(&mut sim);
     assert_eq!(sim.states(0, client.peer.transport).last(), Some(&TransportState::Connected));
+}
+
+#[test]
+fn server_greets_a_peer_that_wants_to_be_the_dtls_server() {
+    for checks_come_first in [false, true] {
+        let mut sim = Sim::new(55, 1);
+        let mut client = RawClient::new(&mut sim);
+        let remote = SetRemote { dtls_active: Some(true), ..client.remote() };
+        let check = client.check(|_| {});
+        if checks_come_first {
+            client.send(&mut sim, &check);
+            sim.command(0, Command::SetRemote(remote));
+        } else {
+            sim.command(0, Command::SetRemote(remote));
+            client.send(&mut sim, &check);
+        }
+        client.shake_hands_as(&mut sim, DtlsRole::Server);
+        assert_eq!(sim.states(0, client.peer.transport).last(), Some(&TransportState::Connected));
+        let packet = client.rtp(5, 111, 1, b"by the server's half of the keys");
+        client.send(&mut sim, &packet);
+        assert_eq!(sim.dropped(0, DropReason::SrtpAuthFailed), 0);
+        assert_eq!(sim.dropped(0, DropReason::RtpUnknownSsrc), 1, "read, and of no track");
+    }
 }
 
 #[test]

@@ -157,6 +157,7 @@ impl Call {
                 transport_cc: true,
                 remb: false,
                 data: false,
+                dtls_active: None,
                 opens_channels: false,
                 congestion_control: false,
             })

@@ -221,6 +221,7 @@ fn set_remote(fields: &Fields<'_, '_>) -> PyResult<SetRemote> {
         remb: fields.get("remb")?,
         data: fields.get("data")?,
         opens_channels: fields.get("opens_channels")?,
+        dtls_active: fields.get("dtls_active")?,
         congestion_control: fields.get("congestion_control")?,
     })
 }

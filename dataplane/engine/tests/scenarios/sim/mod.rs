@@ -206,6 +206,7 @@ impl Sim {
             transport_cc: true,
             remb: false,
             data: true,
+            dtls_active: None,
             opens_channels: false,
             congestion_control: self.congestion_control,
         }

@@ -52,6 +52,7 @@ impl RawClient {
             transport_cc: true,
             remb: false,
             data: true,
+            dtls_active: None,
             opens_channels: false,
             congestion_control: false,
         }
@@ -95,7 +96,12 @@ impl RawClient {
 
     /// Runs the DTLS handshake until keys are there, or nothing more comes.
     pub fn shake_hands(&mut self, sim: &mut Sim) {
-        let mut dtls = Dtls::new(&self.identity, DtlsRole::Client, sim.now).unwrap();
+        self.shake_hands_as(sim, DtlsRole::Client);
+    }
+
+    /// The same from either side.
+    pub fn shake_hands_as(&mut self, sim: &mut Sim, role: DtlsRole) {
+        let mut dtls = Dtls::new(&self.identity, role, sim.now).unwrap();
         for _ in 0..20 {
             while let Some(datagram) = dtls.poll_transmit() {
                 self.send(sim, &datagram);
@@ -108,7 +114,10 @@ impl RawClient {
             dtls.handle_timeout(sim.now);
             while let Some(event) = dtls.poll_event() {
                 if let DtlsEvent::Connected { srtp: Some(keys) } = event {
-                    let (ours, theirs) = (keys.client(), keys.server());
+                    let (ours, theirs) = match role {
+                        DtlsRole::Client => (keys.client(), keys.server()),
+                        DtlsRole::Server => (keys.server(), keys.client()),
+                    };
                     self.out = SrtpSender::new(keys.profile(), ours.0, ours.1).ok();
                     self.inward = SrtpReceiver::new(keys.profile(), theirs.0, theirs.1).ok();
                 }
