@@ -195,7 +195,8 @@ fn look_at_slot(slot: &mut Slot, track: Option<&Track>, now: Instant) {
         return slot.meter.on_stop(now);
     };
     let stopped = track.muted || bound.wish.paused || bound.wish.max_height_px == 0;
-    if stopped {
+    // One that its network holds back is told so: it is no riddle to its viewer.
+    if stopped || is_held_back(slot, Some(track)) {
         slot.meter.on_stop(now);
     }
     // What does not come is nobody's wish unheard.
