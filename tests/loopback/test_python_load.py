@@ -39,7 +39,8 @@ async def test_python_takes_a_tenth_of_a_core_at_1000_subscriptions(tmp_path: Pa
     async with running_server(tmp_path) as server:
         options = Options(
             API_KEY, API_SECRET, url=server.ws_url, rooms=ROOMS, audio_publishers=AUDIO,
-            video_publishers=VIDEO, subscribers=SUBSCRIBERS, layers=SMALL, duration_s=STEADY_S + 5,
+            video_publishers=VIDEO, subscribers=SUBSCRIBERS, layers=SMALL,
+            duration_s=STEADY_S + 5, joins_per_s=20,
         )  # fmt: skip
         load = asyncio.create_task(run(options, heard))
         await measuring.wait()
