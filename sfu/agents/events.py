@@ -82,6 +82,27 @@ class SpeakersChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityChanged:
+    """Whose connection is better or worse than before, ours included; who was never named is excellent."""
+
+    qualities: tuple[tuple[str, str], ...]
+    """Identity, and `lost`, `poor`, `good` or `excellent`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStateChanged:
+    """What our network allows a video track that we receive, and why not more."""
+
+    track: RemoteTrack
+    paused: bool
+    """The network takes none of it; it comes back by itself."""
+    height_px: int
+    """Of the picture that is sent; 0 none, or unknown."""
+    message: str
+    """For people: `360p: the link gives 620 kbit/s, 720p needs 1500`."""
+
+
+@dataclass(frozen=True, slots=True)
 class RoomUpdated:
     """Metadata or limits of the room changed."""
 
@@ -158,6 +179,8 @@ RoomEvent = (
     | TrackUnsubscribed
     | SubscriptionFailed
     | SpeakersChanged
+    | QualityChanged
+    | StreamStateChanged
     | RoomUpdated
     | PermissionsChanged
     | MutedByServer

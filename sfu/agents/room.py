@@ -29,11 +29,13 @@ from sfu.agents.events import (
     MediaStateChanged,
     MutedByServer,
     PermissionsChanged,
+    QualityChanged,
     Reconnected,
     Reconnecting,
     RoomEvent,
     RoomUpdated,
     SpeakersChanged,
+    StreamStateChanged,
     SubscriptionFailed,
     UnpublishedByServer,
 )
@@ -406,6 +408,14 @@ class Room:
             case messages.Speakers():
                 levels = tuple((speaker.identity, speaker.level) for speaker in event.speakers)
                 self._emit(SpeakersChanged(levels))
+            case messages.Quality():
+                qualities = tuple((each.identity, each.quality) for each in event.participants)
+                self._emit(QualityChanged(qualities))
+            case messages.StreamState():
+                track = self._roster.tracks.get(event.track_id)
+                if track is not None:
+                    paused = event.state == "paused"
+                    self._emit(StreamStateChanged(track, paused, event.height, event.message))
             case messages.RoomUpdate():
                 self._room = event.room
                 self._emit(RoomUpdated(event.room))

@@ -13,7 +13,7 @@ from sfu.participants.info import ParticipantState
 from sfu.participants.participant import Participant
 from sfu.participants.publishing import add_track
 from sfu.participants.sink import LeaveCode, Moved
-from sfu.rooms import downlinks, mailboxes
+from sfu.rooms import downlinks, mailboxes, quality
 from sfu.rooms.context import Seat
 
 if TYPE_CHECKING:
@@ -75,3 +75,4 @@ def _enter(room: Room, member: Participant, active: bool) -> None:
         room.adopt_track(member, track)
         room.note(Kind.TRACK_PUBLISHED, member, track)
     member.outbox.post(Moved(room.joined_state(member)))
+    quality.move_in(room, member)

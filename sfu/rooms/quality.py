@@ -111,6 +111,13 @@ def tell_all(room: Room, member: Participant) -> None:
             room.broadcast.tell(member, backups.wanted(track))
 
 
+def move_in(room: Room, member: Participant) -> None:
+    """It comes from another room: both sides learn what they may not know."""
+    tell_all(room, member)
+    if member.quality.verdict.quality is not QualityClass.EXCELLENT:
+        room.quality.changed(member, len(room.members))
+
+
 def _described(member: Participant) -> ParticipantQuality:
     verdict = member.quality.verdict
     return ParticipantQuality(member.sid, member.identity, verdict.quality, verdict.score)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sfu.core.codecs import TrackSource
-from sfu.core.ids import SlotId, TrackId, WorkerId
+from sfu.core.ids import RoomName, SlotId, TrackId, WorkerId
 from sfu.core.quality import Direction, QualityClass
 from sfu.dataplane.events import AllocationReason, Quality, SlotAllocation, WantedLayers, WorkerStats
 from sfu.participants.sink import QualityChanged, StreamStateChanged, WantedLayersChanged
@@ -89,6 +89,19 @@ class TestConnectionQuality:
         report(spy, DOWN, POOR, 2.0)
         assert heard(spy) == [[("spy", POOR)]]
         assert heard(bob) == heard(ada) == []
+
+    def test_who_moves_to_another_room_is_known_there_and_knows(self) -> None:
+        world, ada, bob = a_call()
+        report(ada, UP, POOR, 2.0)
+        side = RoomName("side")
+        world.room = side
+        eve = world.client("eve").receive(1).join().connect()
+        report(eve, DOWN, GOOD, 3.0)
+        world.service.move_participant(RoomName("lobby"), ada.identity, side)
+        world.settle(INTERVAL_S)
+        assert heard(eve)[-1] == [("ada", POOR)]
+        assert dict(item for news in heard(ada) for item in news) == {"ada": POOR, "eve": GOOD}
+        assert heard(bob) == [[("ada", POOR)]]
 
     def test_nothing_follows_the_end(self) -> None:
         _, ada, bob = a_call()

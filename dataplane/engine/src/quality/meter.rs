@@ -13,8 +13,9 @@ use crate::rtp::RtpView;
 use crate::track::Placed;
 use crate::units::DataSize;
 
-/// A receiver that reports a larger step began to count anew.
-const MAX_REPORTED_STEP: u32 = 100_000;
+/// A receiver that reports a larger step began to count anew, or counts its cycles otherwise. Five
+/// seconds between reports are 8000 packets a second.
+const MAX_REPORTED_STEP: u32 = 40_000;
 
 /// Frames of one picture, as packets come by.
 #[derive(Debug, Default)]
@@ -397,6 +398,10 @@ mod tests {
         assert!(meter.score() < 80.0);
         meter.on_report(&block(3, 0), 48_000);
         assert_eq!(meter.reported().0, 300, "a receiver that counts anew");
+        meter.on_report(&block(65_536 + 53, 0), 48_000);
+        assert_eq!(meter.reported().0, 300, "a cycle too many");
+        meter.on_report(&block(65_536 + 63, 0), 48_000);
+        assert_eq!(meter.reported().0, 310);
     }
 
     #[test]
