@@ -64,8 +64,8 @@ class JobContext:
 
     def __init__(self, info: JobInfo, url: str, token: str) -> None:
         self.info = info
-        self._url = url
-        self._token = token
+        self.url = url
+        self.token = token
         self._room: Room | None = None
         self._hooks: list[ShutdownHook] = []
         self._connected = asyncio.Event()
@@ -84,9 +84,7 @@ class JobContext:
         Raises:
             ConnectError: The server is not reached, or refuses.
         """
-        room = Room.connect(
-            self._url, self._token, auto_subscribe=auto_subscribe, publish=publish, media=media
-        )
+        room = Room.connect(self.url, self.token, auto_subscribe=auto_subscribe, publish=publish, media=media)
         self._room = await room.__aenter__()
         self._connected.set()
         return room

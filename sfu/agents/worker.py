@@ -18,6 +18,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -25,6 +26,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from sfu.agents import worker_protocol as wire
 from sfu.agents.errors import ConnectError
+from sfu.agents.isolated import run_isolated
 from sfu.agents.job import Accept, Entry, JobContext, JobInfo, Outcome, run_job
 from sfu.participants.permissions import Grant
 from signaling.auth import create_token
@@ -57,12 +59,17 @@ class Worker:
     """At once; aiortc takes about 16 % of a core for each echo."""
     hidden: bool = False
     """Others do not see it, and it publishes nothing."""
+    isolate: bool = False
+    """Each job in a process of its own, which may block or crash as it likes, and takes a second to start.
+    Only for workers that `airside agent` runs: the process loads their file."""
     job_timeout_s: float | None = None
     """Longest life of a job."""
     shutdown_s: float = 10.0
     """For a job to end when it must."""
     drain_s: float = 3600.0
     """For jobs to end by themselves when the worker shall."""
+    file: Path | None = field(default=None, init=False)
+    """Where it comes from; set by `load_worker`."""
     _entry: Entry | None = field(default=None, init=False)
     _on_request: RequestHandler | None = field(default=None, init=False)
     _jobs: dict[str, _Running] = field(default_factory=dict, init=False)
@@ -84,6 +91,13 @@ class Worker:
         return function
 
     @property
+    def function(self) -> Entry:
+        """The entry function. Raises ValueError where there is none."""
+        if self._entry is None:
+            raise ValueError("the worker has no entry function: decorate one with @worker.entry")
+        return self._entry
+
+    @property
     def jobs(self) -> list[JobInfo]:
         """Those that run."""
         return [running.context.info for running in self._jobs.values()]
@@ -100,10 +114,11 @@ class Worker:
 
         Raises:
             ConnectError: The server refuses us; an unreachable one is tried again and again.
-            ValueError: There is no entry function.
+            ValueError: There is no entry function, or no file to isolate it with.
         """
-        if self._entry is None:
-            raise ValueError("the worker has no entry function: decorate one with @worker.entry")
+        self._entry = self.function
+        if self.isolate and self.file is None:
+            raise ValueError("an isolated worker comes from a file: `airside agent start FILE`")
         self._url = url
         stop = stop or asyncio.Event()
         serving = asyncio.create_task(self._serve(url, api_key, api_secret))
@@ -244,10 +259,14 @@ class Worker:
         _log.info("%s: starts in room %r", info.id, info.room)
         outcome = Outcome("the worker ended")
         try:
-            assert self._entry is not None  # noqa: S101 - `run` has seen to it
-            outcome = await run_job(
-                context, self._entry, shutdown_s=self.shutdown_s, timeout_s=self.job_timeout_s
-            )
+            if self.isolate and self.file is not None:
+                outcome = await run_isolated(
+                    context, self.file, shutdown_s=self.shutdown_s, timeout_s=self.job_timeout_s
+                )
+            else:
+                outcome = await run_job(
+                    context, self.function, shutdown_s=self.shutdown_s, timeout_s=self.job_timeout_s
+                )
         finally:
             del self._jobs[info.id]
             self._changed.set()

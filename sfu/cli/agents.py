@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import os
 import signal
@@ -17,7 +16,6 @@ import typer
 
 from sfu.cli.rooms import DEFAULT_URL, UrlOption
 from sfu.cli.tokens import ConfigOption, KeyOption, SecretOption, find_key
-from sfu.core.errors import AirsideError
 from sfu.telemetry import logs
 
 if TYPE_CHECKING:
@@ -35,12 +33,6 @@ HealthOption = Annotated[
 ]
 
 
-class NoWorkerError(AirsideError):
-    """The file has no worker to run."""
-
-    code = "no_worker"
-
-
 @app.command()
 def start(
     file: FileArgument,
@@ -51,6 +43,8 @@ def start(
     health_port: HealthOption = 0,
 ) -> None:
     """Run a worker until SIGTERM or SIGINT; then it takes no more jobs, and ends when the last has ended."""
+    from sfu.agents.loading import load_worker
+
     logs.configure("info", as_json=False)
     key, secret = find_key(api_key, api_secret, config)
     worker = load_worker(file)
@@ -83,29 +77,9 @@ def dev(
         _stop(process)
 
 
-def load_worker(file: Path) -> Worker:
-    """The one `Worker` that a file makes.
-
-    Raises:
-        NoWorkerError: There is none, or more than one.
-    """
-    from sfu.agents import Worker
-
-    spec = importlib.util.spec_from_file_location("agent", file)
-    if spec is None or spec.loader is None:
-        raise NoWorkerError(f"{file}: no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["agent"] = module
-    sys.path.insert(0, str(file.parent))
-    spec.loader.exec_module(module)
-    found = [value for value in vars(module).values() if isinstance(value, Worker)]
-    if len(found) != 1:
-        raise NoWorkerError(f"{file}: makes {len(found)} workers; it needs one, as `worker = Worker()`")
-    return found[0]
-
-
 async def _serve(worker: Worker, url: str, key: str, secret: str, health_port: int) -> None:
     from sfu.agents import ConnectError
+    from sfu.agents.loading import NoWorkerError
 
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 

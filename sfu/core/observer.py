@@ -102,6 +102,9 @@ class Observer(Protocol):
     def job_joined(self, seconds: float) -> None:
         """Its agent is in the room, so long after it could have begun."""
 
+    def agent_turn(self, kind: str, seconds: float) -> None:
+        """An agent answered, was interrupted or spoke for the first time; kinds are `TurnKind` values."""
+
     def agent_message_ignored(self, reason: str) -> None:
         """A worker said something that makes no sense; a bounded set of reasons."""
 

@@ -163,6 +163,18 @@ class Speakers:
 
 
 @dataclass(frozen=True, slots=True)
+class Speech:
+    """Somebody began to speak, or has stopped for a while."""
+
+    worker: WorkerId
+    room: RoomId
+    track: TrackId
+    speaking: bool
+    ago_s: float
+    """Since the packet that it began or ended with, when this was read from the plane."""
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """A data message addressed to the server."""
 
@@ -199,6 +211,7 @@ Event = (
     | WantedLayers
     | Quality
     | Speakers
+    | Speech
     | Data
     | CommandFailed
     | Resync
@@ -250,6 +263,7 @@ _DECODERS: Mapping[str, Callable[..., Event | WorkerStats]] = {
         worker, transport, Direction(direction), QualityClass(quality), score
     ),
     "speakers": Speakers,
+    "speech": Speech,
     "data": Data,
     "stats": lambda worker, token, tables: WorkerStats(worker, tables, token),
     "command_failed": CommandFailed,

@@ -198,7 +198,7 @@ class Agency:
         return sid
 
     def _noted(self, _seq: int, happening: Happening) -> None:
-        if happening.kind is not Kind.AGENT_JOB:
+        if happening.kind not in (Kind.AGENT_JOB, Kind.AGENT_TURN):
             self._inbox.append(happening)
             self._wake_at(self.now())
 

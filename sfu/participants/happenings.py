@@ -25,6 +25,8 @@ class Kind(StrEnum):
     TRACK_UNPUBLISHED = "track_unpublished"
     AGENT_JOB = "agent_job"
     """A job moved; `details` says from where to where, and why."""
+    AGENT_TURN = "agent_turn"
+    """An agent answered, was interrupted or spoke for the first time; `details` says after how long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +42,4 @@ class Happening:
     reason: LeaveCode | None = None
     """Why the room or the participant is gone."""
     details: Mapping[str, object] | None = None
-    """Of a job, as plain JSON."""
+    """Of a job or a turn, as plain JSON."""

@@ -17,6 +17,7 @@ from sfu.dataplane.events import (
     SlotAllocation,
     SlotLayer,
     Speakers,
+    Speech,
     TransportState,
     TransportStateChanged,
     WantedLayers,
@@ -26,7 +27,7 @@ from sfu.participants.happenings import Kind
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
 from sfu.participants.sink import LeaveCode, MediaStateChanged, Reconnect
-from sfu.rooms import publications, quality, tracing
+from sfu.rooms import conversation, publications, quality, tracing
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.room import Room
 from sfu.transport import lifecycle as transport
@@ -114,6 +115,11 @@ class PlaneEvents:
                 room = self._directory.rooms.get(event.room)
                 if room is not None:
                     room.speakers_reported(event.worker, event.speakers)
+            case Speech():
+                entry = self._directory.tracks.get(event.track)
+                if entry is not None:
+                    seat, track = entry
+                    conversation.spoke(seat.room, seat.participant, track, event.speaking, event.ago_s)
             case DataReady():
                 seat = self._directory.transports.get(event.transport)
                 if seat is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
@@ -54,6 +54,7 @@ from sfu.rooms.data_tracks import DataTracks
 from sfu.rooms.planner import Planner
 from sfu.rooms.quality import QualityNews
 from sfu.rooms.speakers import SpeakerBoard
+from sfu.rooms.turns import TurnBoard
 from sfu.router.plan import Slot
 from sfu.tracks.catalog import TrackCatalog
 from sfu.tracks.track import Track
@@ -105,6 +106,7 @@ class Room:
         """Somebody is here on his own account."""
         self._nonces: deque[bytes] = deque(maxlen=NONCES)
         self._speakers = SpeakerBoard()
+        self.turns = TurnBoard()
         self._pretending: dict[ParticipantSid, Speaker] = {}
         """Who tests what others see of a speaker."""
         self._on_empty = on_empty
@@ -202,6 +204,7 @@ class Room:
         member: Participant | None = None,
         track: Track | None = None,
         reason: LeaveCode | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         """Write into the node's journal."""
         happening = Happening(
@@ -211,6 +214,7 @@ class Room:
             participant=member.info().value if member is not None else None,
             track=track.info if track is not None else None,
             reason=reason,
+            details=details,
         )
         self.context.journal.record(happening)
 
@@ -339,6 +343,7 @@ class Room:
         self._forget_views()
         gone = Kind.PARTICIPANT_LEFT if was_active else Kind.PARTICIPANT_ABORTED
         self.note(gone, member, reason=code)
+        self.turns.left(member.identity)
         if self.closed:
             return
         self.broadcast.participant_left(member, code)
@@ -503,6 +508,7 @@ class Room:
         """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
         if track.backup is not None:
             backups.drop(self, track.backup, forgotten=forgotten)
+        self.turns.forget(track.id)
         owner = self.context.directory.tracks.pop(track.id)[0].participant
         self.note(Kind.TRACK_UNPUBLISHED, owner, track)
         if not forgotten:

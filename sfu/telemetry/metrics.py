@@ -25,6 +25,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 JOIN_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LAG_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 JOB_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+TURN_BUCKETS_S = (0.04, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 REQUEST_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5)
 
 
@@ -89,6 +90,13 @@ class Metrics:
         )
         self._job_join_seconds = histogram(
             "job_join_seconds", "From when a job could begin until its agent was there.", JOB_BUCKETS_S
+        )
+        self._agent_turn_seconds = histogram(
+            "agent_turn_seconds",
+            "From somebody's last speech to an agent's first (answer), from somebody's first to an agent's "
+            "last (interruption), from an agent's join to its first speech (first_audio).",
+            TURN_BUCKETS_S,
+            ["kind"],
         )
         self._agent_messages_ignored = counter(
             "agent_messages_ignored_total", "Messages of workers that made no sense.", ["reason"]
@@ -187,6 +195,10 @@ class Metrics:
     def job_joined(self, seconds: float) -> None:
         """As `Observer.job_joined`."""
         self._job_join_seconds.observe(seconds)
+
+    def agent_turn(self, kind: str, seconds: float) -> None:
+        """As `Observer.agent_turn`."""
+        self._agent_turn_seconds.labels(kind).observe(seconds)
 
     def agent_message_ignored(self, reason: str) -> None:
         """As `Observer.agent_message_ignored`."""

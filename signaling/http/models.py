@@ -143,7 +143,8 @@ class Event(BaseModel):
     reason: str | None = None
     """Why the room ended or the participant left; leave codes of the native protocol."""
     details: dict[str, Any] | None = None
-    """Of an `agent_job`: the job, as the routes of agents show it, with its state before."""
+    """Of an `agent_job`: the job, as the routes of agents show it, with its state before. Of an `agent_turn`:
+    kind (`answer`, `interruption`, `first_audio`), agent, person and seconds."""
 
 
 class EventList(BaseModel):

@@ -22,7 +22,7 @@ from sfu.agents import (
     TrackSubscribed,
     Worker,
 )
-from sfu.cli.agents import load_worker
+from sfu.agents.loading import load_worker
 from tests.loopback.signals import correlation, speech
 from tests.support.server import API_KEY, API_SECRET, ROOT, Server, running_server
 
@@ -74,6 +74,30 @@ async def until_job(server: Server, room: str, status: str, count: int = 1) -> l
             if sum(job["status"] == status for job in jobs) >= count:
                 return jobs
             await asyncio.sleep(0.05)
+
+
+WILD = """
+import asyncio
+import os
+import time
+
+from sfu.agents import JobContext, Worker
+
+worker = Worker("wild", isolate=True, shutdown_s=0.5)
+
+
+@worker.entry
+async def wild(job: JobContext) -> None:
+    room = await job.connect()
+    await room.connected()
+    match job.info.metadata:
+        case "die":
+            os._exit(7)
+        case "block":
+            time.sleep(60)
+        case _:
+            await asyncio.Event().wait()
+"""
 
 
 async def stay(job: JobContext) -> None:
@@ -270,6 +294,22 @@ class TestCodeThatIsWrong:
             await ask(server, "slow", "slow", restart=False)
             (job,) = await until_job(server, "slow", "failed")
             assert job["error"] == "not done within 0.5 s"
+
+    async def test_it_blocks_or_dies_alone_in_its_process(self, server: Server, tmp_path: Path) -> None:
+        file = tmp_path / "wild.py"
+        file.write_text(WILD)
+        worker = load_worker(file)
+        async with serving(server, worker):
+            for what in ("stay", "die", "block"):
+                await ask(server, "wild", "wild", metadata=what, restart=False)
+            await until_job(server, "wild", "failed")
+            _, _, block = await until_job(server, "wild", "running", 2)
+            await server.api("DELETE", f"/rooms/wild/jobs/{block['id']}", room="wild")
+            async with asyncio.timeout(WAIT_S):
+                while len(worker.jobs) > 1:
+                    await asyncio.sleep(0.05)
+            errors = [job["error"] for job in await until_job(server, "wild", "running")]
+            assert errors == ["", "its process ended with 7", ""]
 
     async def test_a_wrong_secret(self, server: Server) -> None:
         worker = Worker()

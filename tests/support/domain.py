@@ -70,6 +70,7 @@ class Recorder:
         self.moves: list[tuple[str | None, str, str]] = []
         self.waits: list[float] = []
         self.joined_after: list[float] = []
+        self.turns: list[tuple[str, float]] = []
         self.ignored: list[str] = []
 
     def join_outcome(self, outcome: str) -> None:
@@ -121,6 +122,9 @@ class Recorder:
 
     def job_joined(self, seconds: float) -> None:
         self.joined_after.append(seconds)
+
+    def agent_turn(self, kind: str, seconds: float) -> None:
+        self.turns.append((kind, seconds))
 
     def agent_message_ignored(self, reason: str) -> None:
         self.ignored.append(reason)

@@ -1,5 +1,7 @@
 //! What one worker's engine tells the control plane. In batches, never per packet.
 
+use std::time::Instant;
+
 use std::net::SocketAddr;
 
 use crate::ids::{RoomId, SlotId, TrackId, TransportId};
@@ -142,6 +144,17 @@ pub enum Event {
         room: RoomId,
         /// Loudest first: track and level, 0 (silent) to 255 (loud). Empty: nobody speaks.
         speakers: Vec<(TrackId, u8)>,
+    },
+    /// Somebody began to speak, or has stopped for a while.
+    Speech {
+        /// Which room.
+        room: RoomId,
+        /// Whose voice.
+        track: TrackId,
+        /// Which of both.
+        speaking: bool,
+        /// Arrival of the packet that it began or ended with.
+        at: Instant,
     },
     /// A data message addressed to the server.
     Data {

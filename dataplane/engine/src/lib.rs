@@ -65,6 +65,7 @@ pub mod seq_map;
 pub mod seq_num;
 mod slot;
 pub mod speakers;
+pub mod speech;
 pub mod srtp;
 mod statistics;
 pub mod stats;

@@ -15,6 +15,7 @@ use crate::ring::RingMessage;
 use crate::rtp;
 use crate::slot::Slot;
 use crate::speakers::{INTERVAL, Speakers};
+use crate::speech::{Edge, Speech};
 use crate::timers::{TimerKey, Wake};
 use crate::top_n::{Gate, TopN};
 use crate::track::TrackSource;
@@ -39,6 +40,7 @@ struct Voice {
     track: usize,
     id: TrackId,
     level: AudioLevel,
+    speech: Speech,
     last_timestamp: Option<u32>,
     /// How long its packets have been digital silence.
     silence: Duration,
@@ -94,6 +96,14 @@ impl RoomAudio {
     }
 }
 
+fn speech_event(room: RoomId, track: TrackId, edge: Edge) -> Event {
+    let (speaking, at) = match edge {
+        Edge::Started(at) => (true, at),
+        Edge::Ended(at) => (false, at),
+    };
+    Event::Speech { room, track, speaking, at }
+}
+
 impl Engine {
     /// A published audio track may speak; mirrors of other workers' tracks are heard there.
     pub(crate) fn join_room_audio(&mut self, room: RoomId, key: usize, now: Instant) {
@@ -107,6 +117,7 @@ impl Engine {
             track: key,
             id: track.id,
             level: AudioLevel::default(),
+            speech: Speech::default(),
             last_timestamp: None,
             silence: Duration::ZERO,
             withheld: false,
@@ -116,8 +127,12 @@ impl Engine {
 
     pub(crate) fn leave_room_audio(&mut self, room: RoomId, key: usize) {
         let Some(audio) = self.rooms.get_mut(&room) else { return };
-        audio.voices.retain(|voice| voice.track != key);
         audio.gates.remove(key);
+        let Some(place) = audio.voices.iter().position(|voice| voice.track == key) else { return };
+        let mut voice = audio.voices.remove(place);
+        if let Some(edge) = voice.speech.finish() {
+            self.out.events.push(speech_event(room, voice.id, edge));
+        }
     }
 
     /// One audio packet that came here first: whether it goes on.
@@ -140,6 +155,9 @@ impl Engine {
         let codec = &track.codecs[usize::from(packet.codec)];
         let duration = Duration::from_secs(u64::from(ticks)) / codec.clock_rate.max(1);
         voice.level.on_packet(dbov, duration, now);
+        if let Some(edge) = voice.speech.on_packet(dbov, now) {
+            self.out.events.push(speech_event(track.room, voice.id, edge));
+        }
 
         let silent = level.is_some_and(|level| level.level == SILENCE_DBOV);
         voice.silence = if silent { voice.silence + duration } else { Duration::ZERO };
@@ -219,6 +237,11 @@ impl Engine {
     pub(crate) fn room_timeout(&mut self, room: RoomId, now: Instant) {
         let Some(audio) = self.rooms.get_mut(&room) else { return };
         audio.wake.fired();
+        for voice in &mut audio.voices {
+            if let Some(edge) = voice.speech.poll(now) {
+                self.out.events.push(speech_event(room, voice.id, edge));
+            }
+        }
         let levels = audio.voices.iter().map(|voice| (voice.id, voice.level.level(now)));
         if let Some(speakers) = audio.speakers.update(levels, now) {
             audio.speaking.clear();

@@ -20,6 +20,7 @@ from sfu.dataplane.events import (
     SlotAllocation,
     SlotLayer,
     Speakers,
+    Speech,
     TransportState,
     TransportStateChanged,
     UnknownEventError,
@@ -62,6 +63,7 @@ LINES: list[tuple[tuple[object, ...], Event]] = [
         Quality(W, TransportId(5), Direction.UP, QualityClass.POOR, 2.5),
     ),
     (("speakers", 1, 3, ((7, 200),)), Speakers(W, RoomId(3), ((TrackId(7), 200),))),
+    (("speech", 1, 3, 7, True, 0.02), Speech(W, RoomId(3), TrackId(7), True, 0.02)),
     (("data", 1, 5, "airside/x", b"y"), Data(W, TransportId(5), "airside/x", b"y")),
     (
         ("command_failed", 1, "subscribe", 9, "no such track"),

@@ -61,6 +61,11 @@ pub(super) fn event<'py>(
             let speakers = PyTuple::new(py, speakers.collect::<Vec<_>>())?;
             ("speakers", worker, room.0, speakers).into_pyobject(py)
         }
+        Event::Speech { room, track, speaking, at } => {
+            // An age, as clocks on both sides of the border have no common zero.
+            let ago_s = at.elapsed().as_secs_f64();
+            ("speech", worker, room.0, track.0, speaking, ago_s).into_pyobject(py)
+        }
         Event::Data { transport, topic, payload } => {
             let payload = PyBytes::new(py, &payload);
             ("data", worker, transport.0, topic, payload).into_pyobject(py)
