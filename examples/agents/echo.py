@@ -13,6 +13,9 @@ async def echo(job: JobContext) -> None:
     room = await job.connect()
     async with asyncio.TaskGroup() as tasks:
         async for track in job.audio_tracks():
+            if track.participant.kind == "agent":
+                # Two that echo each other would never end.
+                continue
             voice = PcmSource(sample_rate=48000)
             await room.publish_audio(voice, name=f"echo of {track.participant.identity}")
             tasks.create_task(repeat(track, voice))
