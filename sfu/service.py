@@ -152,6 +152,7 @@ class Service:
                 permissions,
                 shape=request.shape,
                 declared=declared,
+                playout_delay=room.playout_delay,
             )
         # Nothing can fail from here on.
         if self._registry.find(name) is not room:

@@ -307,9 +307,15 @@ def _room_options(claims: Mapping[str, object]) -> RoomOptions | None:
         departure_timeout_s=_seconds(config, "departureTimeout") or None,
         max_participants=int(most) if most and most > 0 else None,
         sync_streams=config.get("syncStreams") is True,
+        min_playout_delay_ms=_milliseconds(config, "minPlayoutDelay"),
+        max_playout_delay_ms=_milliseconds(config, "maxPlayoutDelay"),
         agents=_agents(config),
         preset=preset,
     )
+
+
+def _milliseconds(config: Mapping[str, object], name: str) -> int:
+    return max(0, int(_seconds(config, name) or 0))
 
 
 def _agents(config: Mapping[str, object]) -> tuple[AgentRequest, ...]:

@@ -87,6 +87,8 @@ class SetRemote:
     """We open the data channels, labelled as the member's dialect wants them; else the peer does."""
     congestion_control: bool = False
     """Send no more than the peer reports to arrive: paced, and with layers chosen by bitrate."""
+    playout_delay: tuple[int, int] | None = None
+    """Bounds of its jitter buffer for all video, least and most, in units of 10 ms (12 bits each)."""
 
 
 @dataclass(frozen=True, slots=True)

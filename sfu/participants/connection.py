@@ -41,6 +41,7 @@ class Connection:
         slot_rule: SlotRule = SlotRule.ANY,
         *,
         congestion_control: bool,
+        playout_delay: tuple[int, int] | None = None,
     ) -> None:
         self.transport: TransportId = plane.new_transport_id()
         self.room = room
@@ -48,6 +49,8 @@ class Connection:
         self.slots: dict[SlotId, Slot] = {}
         self.congestion_control = congestion_control
         """What is sent follows what the client's network takes."""
+        self.playout_delay = playout_delay
+        """How long its client shall hold pictures back; see `SetRemote`."""
         self._slot_rule = slot_rule
         credentials = plane.credentials(self.worker)
         local = LocalDescription(
@@ -172,6 +175,7 @@ def remote_command(connection: Connection, plan: TransportPlan, *, opens_channel
         dtls_active=plan.setup is DtlsRole.ACTIVE,
         opens_channels=opens_channels,
         congestion_control=connection.congestion_control,
+        playout_delay=connection.playout_delay,
     )
 
 

@@ -40,9 +40,17 @@ class Downlink:
     """Begin with `offer`; feed its answer to `accept`; then offer again when `sections` or names changed."""
 
     def __init__(
-        self, plane: PacketPlane, room: RoomId, policy: CodecPolicy, *, congestion_control: bool
+        self,
+        plane: PacketPlane,
+        room: RoomId,
+        policy: CodecPolicy,
+        *,
+        congestion_control: bool,
+        playout_delay: tuple[int, int] | None = None,
     ) -> None:
-        self.connection = Connection(plane, room, policy, congestion_control=congestion_control)
+        self.connection = Connection(
+            plane, room, policy, congestion_control=congestion_control, playout_delay=playout_delay
+        )
         self.offer_id = 0
         """Of the newest offer, counted from 1."""
         self.grown = False

@@ -82,6 +82,9 @@ class RoomOptions:
     """Name a participant's tracks as one stream, so that they are played in sync."""
     agents: tuple[AgentRequest, ...] = ()
     """What it shall have from its beginning."""
+    min_playout_delay_ms: int = 0
+    max_playout_delay_ms: int = 0
+    """Bounds of receivers' jitter buffers for video; 0: theirs to choose. For those who come from then on."""
     preset: str = ""
     """A configuration of the settings that says what is left out here; "": none."""
 

@@ -26,6 +26,7 @@ def start(room: Room, member: Participant) -> None:
         room.id,
         context.policy,
         congestion_control=context.settings.rtc.congestion_control,
+        playout_delay=room.playout_delay,
     )
     room.await_connection(member)
     room.planner.mark(member)

@@ -59,6 +59,7 @@ def prepare(
     retired: Collection[Mid] = (),
     shape: Shape = NATIVE_SHAPE,
     declared: Mapping[str, TrackRequest] | None = None,
+    playout_delay: tuple[int, int] | None = None,
 ) -> PreparedOffer:
     """Find the answer to an offer, and what it publishes.
 
@@ -73,6 +74,7 @@ def prepare(
         retired: Sections whose track was ended here.
         shape: How its dialect negotiates.
         declared: Tracks it announced before.
+        playout_delay: Of the room, for a transport that begins.
 
     Raises:
         SdpError, NegotiationError, TrackUndeclaredError, TrackSectionError, InvalidRequestError,
@@ -87,6 +89,7 @@ def prepare(
             context.policy,
             _slot_rule(shape),
             congestion_control=context.settings.rtc.congestion_control,
+            playout_delay=playout_delay,
         )
     preferred = {
         mid: item.section.codecs[0].codec

@@ -30,6 +30,8 @@ def resolve(options: RoomOptions, presets: Mapping[str, RoomPreset]) -> RoomOpti
         max_participants=preset.max_participants
         if options.max_participants is None
         else options.max_participants,
+        min_playout_delay_ms=options.min_playout_delay_ms or preset.min_playout_delay_ms,
+        max_playout_delay_ms=options.max_playout_delay_ms or preset.max_playout_delay_ms,
         sync_streams=options.sync_streams or preset.sync_streams,
     )
 

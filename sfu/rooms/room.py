@@ -67,6 +67,9 @@ CLEAR_SLICE = 16
 PRETENDED_LEVEL = 0.9
 """Of somebody who only pretends to speak."""
 
+MAX_PLAYOUT_DELAY = 4095
+"""In units of 10 ms, the most that 12 bits hold (libwebrtc's `playout-delay` header extension)."""
+
 NONCES = 256
 """Of data messages from the server API, remembered per room: who repeats one does so soon."""
 
@@ -86,6 +89,7 @@ class Room:
         self.empty_timeout_s = _or(options.empty_timeout_s, defaults.empty_timeout_s)
         self.departure_timeout_s = _or(options.departure_timeout_s, defaults.departure_timeout_s)
         self.sync_streams = options.sync_streams
+        self._playout_delay_ms = options.min_playout_delay_ms, options.max_playout_delay_ms
         self.agents = options.agents
         self.max_participants = int(_or(options.max_participants, defaults.max_participants))
         self.created_at = context.clock.wall()
@@ -189,7 +193,15 @@ class Room:
         self.departure_timeout_s = _or(options.departure_timeout_s, self.departure_timeout_s)
         self.max_participants = int(_or(options.max_participants, self.max_participants))
         self.sync_streams = self.sync_streams or options.sync_streams
+        least, most = self._playout_delay_ms
+        self._playout_delay_ms = options.min_playout_delay_ms or least, options.max_playout_delay_ms or most
         self.metadata_changed()
+
+    @property
+    def playout_delay(self) -> tuple[int, int] | None:
+        """As in `SetRemote`."""
+        least, most = (min(value // 10, MAX_PLAYOUT_DELAY) for value in self._playout_delay_ms)
+        return (least, max(least, most or MAX_PLAYOUT_DELAY)) if least or most else None
 
     def is_repeated(self, nonce: bytes) -> bool:
         """Whether a message of the server API with that nonce came before; remembers the newest ones."""

@@ -98,6 +98,7 @@ class Session:
             member.retired,
             member.shape,
             member.declared,
+            self._room.playout_delay,
         )
         return offers.commit(self._room, member, prepared)
 

@@ -105,6 +105,10 @@ class RoomPreset(Section):
     """Most participants at once; 0: no limit."""
     sync_streams: bool = False
     """A participant's sound and picture are played in sync by LiveKit clients."""
+    min_playout_delay_ms: Annotated[int, Field(ge=0, le=40_950)] = 0
+    """Receivers hold video back for at least this long; 0: as short as their network allows."""
+    max_playout_delay_ms: Annotated[int, Field(ge=0, le=40_950)] = 0
+    """And for at most this long; 0: as long as it takes."""
 
 
 class RoomSettings(Section):

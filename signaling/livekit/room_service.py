@@ -64,6 +64,8 @@ class RoomService:
             max_participants=request.max_participants or None,
             sync_streams=request.sync_streams,
             agents=tuple(map(requests.agent_request, request.agents)),
+            min_playout_delay_ms=request.min_playout_delay,
+            max_playout_delay_ms=request.max_playout_delay,
             preset=request.room_preset,
         )
         return self._room(self._service.configure_room(RoomName(request.name), options))

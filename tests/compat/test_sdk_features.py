@@ -237,3 +237,33 @@ async def test_a_room_by_its_preset(tmp_path: Path) -> None:
         assert not alice.seen("reconnecting")
         await picture.stop()
         await tone.stop()
+
+
+async def test_pictures_are_held_back_where_the_room_says_so(server: Server) -> None:
+    delay_ms = 600
+    async with (
+        clients(server, "alice", "bob", "eve", single=True) as (alice, bob, eve),
+        api.LiveKitAPI(server.url, API_KEY, API_SECRET) as lk,
+    ):
+        await lk.room.create_room(api.CreateRoomRequest(name="calm", min_playout_delay=delay_ms))
+        eve.single = False
+        await alice.connect("calm")
+        picture = Picture(320, 180)
+        await picture.publish(alice)
+        for client in (bob, eve):
+            await client.connect("calm")
+            track = await client.track_of("alice", rtc.TrackKind.KIND_VIDEO)
+            assert await sees(track, frames=30)
+
+            async def held_s(track: rtc.Track = track) -> float:
+                inbound = [
+                    item.inbound_rtp.inbound
+                    for item in await track.get_stats()
+                    if item.HasField("inbound_rtp")
+                ]
+                return max(
+                    item.jitter_buffer_delay / max(1, item.jitter_buffer_emitted_count) for item in inbound
+                )
+
+            assert await held_s() > delay_ms / 1000 / 2
+        await picture.stop()

@@ -277,6 +277,7 @@ fn client(server: &mut Engine, identity: &Identity, id: u64, now: Instant) -> Cl
         dtls_active: None,
         opens_channels: false,
         congestion_control: false,
+        playout_delay: None,
     };
     let add = |role, local| {
         let room = RoomId(1);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::codec::Codec;
 use crate::ids::{ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use crate::load::{GeneratorSpec, MeterId};
-use crate::rtp::ExtensionKind;
+use crate::rtp::{ExtensionKind, PlayoutDelay};
 
 /// ICE user fragment and password of one side (RFC 8445 section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +192,8 @@ pub struct SetRemote {
     /// No more is sent than the way to the peer takes, as far as the peer reports on it: packets are
     /// paced, and video layers chosen by bitrate. Server role only; stays on once it was.
     pub congestion_control: bool,
+    /// Told with every picture sent to it: bounds of its jitter buffer, for all video.
+    pub playout_delay: Option<PlayoutDelay>,
 }
 
 /// Audio or video.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use crate::bwe::ProbeId;
 use crate::codec::dependency_descriptor::{Change, MAX_LEN};
+use crate::command::MediaKind;
 use crate::error::DropReason;
 use crate::net::TransmitArena;
 use crate::packet::{Described, PassThrough, SourcePacket};
@@ -16,7 +17,7 @@ use crate::transport::Transport;
 use crate::units::NtpTime;
 
 /// Extensions we may write into one packet.
-const MAX_EXTENSIONS: usize = 8;
+const MAX_EXTENSIONS: usize = 9;
 
 /// Padding of one packet, the longest there can be: the last byte tells its length (RFC 3550,
 /// section 5.1).
@@ -52,6 +53,8 @@ struct Parts<'a> {
     /// Told until the receiver has shown that it knows the section.
     names: [Option<(ExtensionKind, &'a ShortName)>; 2],
     pass: PassThrough,
+    /// A picture, whose receiver is told how long to wait with it.
+    timed: bool,
     descriptor: Option<(&'a Described, Change)>,
     /// The payload is padding.
     padding: bool,
@@ -89,6 +92,7 @@ pub(crate) fn send_media(
         payload,
         names,
         pass: PassThrough { orientation: rewritten.orientation, ..packet.extensions },
+        timed: slot.kind == MediaKind::Video,
         descriptor: packet.described.as_deref().zip(rewritten.descriptor),
         padding: false,
         probe,
@@ -130,6 +134,7 @@ pub(crate) fn send_again(
         payload: packet.payload.get(resent.prefix.replaces()..).unwrap_or_default(),
         names,
         pass: packet.extensions,
+        timed: false,
         descriptor: packet.described.as_deref().zip(resent.descriptor),
         padding: false,
         probe,
@@ -155,6 +160,7 @@ pub(crate) fn send_padding(
         payload: &PADDING,
         names: [None, None],
         pass: PassThrough::default(),
+        timed: false,
         descriptor: None,
         padding: true,
         probe: Some(probe),
@@ -192,6 +198,11 @@ fn write_packet(
     }
     if let Some(orientation) = &orientation {
         extensions[count] = (ExtensionKind::VideoOrientation, orientation);
+        count += 1;
+    }
+    let playout_delay = transport.playout_delay;
+    if let Some(delay) = playout_delay.as_ref().filter(|_| parts.timed) {
+        extensions[count] = (ExtensionKind::PlayoutDelay, delay);
         count += 1;
     }
     if capture_len > 0 {

@@ -27,7 +27,7 @@ use crate::ids::{RoomId, TransportId};
 use crate::net::{TransmitArena, Tuple};
 use crate::receive_estimate::ReceiveEstimate;
 use crate::responder::RepairBudget;
-use crate::rtp::{ExtensionKind, ExtensionMap};
+use crate::rtp::{ExtensionKind, ExtensionMap, PlayoutDelay};
 use crate::rtt::{Rtt, SentReports};
 use crate::sender::PublisherClock;
 use crate::sending::Sending;
@@ -85,6 +85,8 @@ pub(crate) struct Transport {
     pub(crate) opens_channels: bool,
     /// Reliable messages that wait for its channel.
     pub(crate) held: Held,
+    /// Bounds of its jitter buffer, told with every picture.
+    pub(crate) playout_delay: Option<[u8; 3]>,
 
     /// Tracks it publishes, by key.
     pub(crate) tracks: Vec<usize>,
@@ -157,6 +159,7 @@ impl Transport {
             data: false,
             opens_channels: false,
             held: Held::default(),
+            playout_delay: None,
             tracks: Vec::new(),
             bindings: Bindings::default(),
             publisher_clock: PublisherClock::default(),
@@ -194,6 +197,7 @@ impl Transport {
         self.data = remote.data;
         self.opens_channels = remote.opens_channels;
         self.limited = remote.congestion_control && self.role == Role::Server;
+        self.playout_delay = remote.playout_delay.map(PlayoutDelay::to_bytes);
         if self.limited && self.extensions.id(ExtensionKind::TransportCc).is_some() {
             self.sending.get_or_insert_with(|| Box::new(Sending::new()));
         }

@@ -160,6 +160,7 @@ impl Call {
                 dtls_active: None,
                 opens_channels: false,
                 congestion_control: false,
+                playout_delay: None,
             })
         };
         let server = [

@@ -13,7 +13,7 @@ use airside_engine::command::{
 };
 use airside_engine::ids::{ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use airside_engine::load::{AudioSpec, GeneratorSpec, MeterId, VideoLayerSpec, VideoSpec};
-use airside_engine::rtp::ExtensionKind;
+use airside_engine::rtp::{ExtensionKind, PlayoutDelay};
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -208,6 +208,7 @@ fn address(object: &Bound<'_, PyAny>) -> PyResult<SocketAddr> {
 fn set_remote(fields: &Fields<'_, '_>) -> PyResult<SetRemote> {
     let extensions: Vec<(u8, String)> = fields.get("extensions")?;
     let extensions = extensions.into_iter();
+    let playout_delay: Option<(u16, u16)> = fields.get("playout_delay")?;
     Ok(SetRemote {
         transport: fields.transport()?,
         ice: fields.optional("ice", credentials)?,
@@ -223,6 +224,8 @@ fn set_remote(fields: &Fields<'_, '_>) -> PyResult<SetRemote> {
         opens_channels: fields.get("opens_channels")?,
         dtls_active: fields.get("dtls_active")?,
         congestion_control: fields.get("congestion_control")?,
+        playout_delay: playout_delay
+            .map(|(min_10ms, max_10ms)| PlayoutDelay { min_10ms, max_10ms }),
     })
 }
 

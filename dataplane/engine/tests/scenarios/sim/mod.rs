@@ -24,7 +24,7 @@ use airside_engine::event::{Event, TransportState};
 use airside_engine::ids::{ParticipantId, RoomId, TapId, TransportId, WorkerId};
 use airside_engine::net::{Datagram, Protocol};
 use airside_engine::packet::SourcePacket;
-use airside_engine::rtp::ExtensionKind;
+use airside_engine::rtp::{ExtensionKind, PlayoutDelay};
 use airside_engine::units::NtpTime;
 use airside_engine::{Engine, EngineConfig};
 
@@ -66,6 +66,7 @@ pub struct Sim {
     pub workers: usize,
     /// For transports connected from now on.
     pub congestion_control: bool,
+    pub playout_delay: Option<PlayoutDelay>,
     server_identity: Identity,
     client_identity: Identity,
     next_id: u64,
@@ -97,6 +98,7 @@ impl Sim {
             nodes: Vec::new(),
             workers,
             congestion_control: true,
+            playout_delay: None,
             server_identity,
             client_identity,
             next_id: 100,
@@ -209,6 +211,7 @@ impl Sim {
             dtls_active: None,
             opens_channels: false,
             congestion_control: self.congestion_control,
+            playout_delay: self.playout_delay,
         }
     }
 

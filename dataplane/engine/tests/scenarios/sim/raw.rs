@@ -55,6 +55,7 @@ impl RawClient {
             dtls_active: None,
             opens_channels: false,
             congestion_control: false,
+            playout_delay: None,
         }
     }
 
