@@ -20,6 +20,9 @@ const FEEDBACK_TIMEOUT: Duration = Duration::from_secs(2);
 const LIMITED: f64 = 0.85;
 /// A REMB older than this no longer caps.
 const REMB_LIFE: Duration = Duration::from_secs(10);
+/// When nothing at all arrived of what was sent over this long, the path was gone. A queue that
+/// overflows lets some of it pass.
+const OUTAGE: Duration = Duration::from_millis(400);
 /// The least round trip is looked for over one to two of these.
 const BASE_WINDOW: Duration = Duration::from_secs(5);
 /// Entries of one feedback message that are sorted by arrival; a message has at most so many.
@@ -182,7 +185,11 @@ impl SendSide {
                 .filter_map(|(seq, arrival)| self.history.resolve(seq, arrival)),
         );
         self.measure_rtt(&batch, now);
-        for outcome in &batch {
+        let outage = outages(&batch);
+        for (outcome, outage) in batch.iter().zip(outage) {
+            if outage {
+                continue;
+            }
             if outcome.was_lost {
                 self.loss.recover(outcome.sent.size);
             } else {
@@ -289,6 +296,16 @@ impl SendSide {
         let lossy = self.loss.limit().zip(acked).is_some_and(|(limit, acked)| limit < acked);
         self.proven |= self.aimd.last_decrease().is_some() || lossy;
     }
+}
+
+/// Which outcomes, in order of sending, are losses that say nothing about the rate.
+fn outages(batch: &[Outcome]) -> impl Iterator<Item = bool> {
+    let runs = batch.chunk_by(|one, two| one.arrival.is_none() == two.arrival.is_none());
+    runs.flat_map(|run| {
+        let span = run[run.len() - 1].sent.at.saturating_duration_since(run[0].sent.at);
+        let outage = run[0].arrival.is_none() && span >= OUTAGE;
+        std::iter::repeat_n(outage, run.len())
+    })
 }
 
 /// The least round trip lately, and the last one.

@@ -24,6 +24,9 @@ const MAX_ADAPT_STEP_MS: f64 = 100.0;
 /// With less delay than this above the least of the window the queue has gone, though the smoothed
 /// line still rises.
 const EMPTY_MS: f64 = 10.0;
+/// So many standard errors must the line's slope be above nothing: jitter makes slopes too, of both
+/// signs, where a queue makes a line. At this many chance does it once in some minutes.
+const STANDS_OUT: f64 = 3.0;
 /// The trend must stay above the threshold for this long.
 const OVERUSE_MS: f64 = 10.0;
 
@@ -97,9 +100,27 @@ impl Trendline {
         };
         self.detect(trend, delta.sent_ms, delta.arrival_ms);
         let least = self.delays_ms.iter().copied().fold(f64::INFINITY, f64::min);
-        if self.usage == Usage::Over && self.accumulated_ms - least < EMPTY_MS {
+        let empty = self.accumulated_ms - least < EMPTY_MS;
+        if self.usage == Usage::Over && (empty || !self.stands_out()) {
             self.usage = Usage::Normal;
         }
+    }
+
+    /// Whether the delays themselves, not smoothed, rise by more than their own scatter explains.
+    fn stands_out(&self) -> bool {
+        let raw = self.points.iter().zip(&self.delays_ms).map(|((x, _), y)| (*x, *y));
+        let raw: VecDeque<(f64, f64)> = raw.collect();
+        let Some(slope) = slope(&raw) else { return false };
+        let count = raw.len() as f64;
+        let mean = |of: fn(&(f64, f64)) -> f64| raw.iter().map(of).sum::<f64>() / count;
+        let (mean_x, mean_y) = (mean(|p| p.0), mean(|p| p.1));
+        let (mut spread, mut residue) = (0.0, 0.0);
+        for (x, y) in &raw {
+            spread += (x - mean_x).powi(2);
+            residue += (y - mean_y - slope * (x - mean_x)).powi(2);
+        }
+        let error = (residue / (count - 2.0).max(1.0) / spread).sqrt();
+        slope > STANDS_OUT * error
     }
 
     fn detect(&mut self, trend: f64, sent_ms: f64, arrival_ms: f64) {
@@ -179,6 +200,32 @@ mod tests {
         feed(&mut trendline, 100, 0.0, 0.0);
         let seen = feed(&mut trendline, 25, 2000.0, 2.0);
         assert!(seen.contains(&Usage::Over));
+    }
+
+    #[test]
+    fn jitter_of_sixty_milliseconds_is_no_queue_and_does_not_hide_one() {
+        let mut trendline = Trendline::new();
+        let mut over = 0;
+        let mut noise = 1_u64;
+        let mut before = (0.0, 0.0);
+        let mut feed = |queue_ms: f64, i: u32| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let sent = f64::from(i) * 25.0;
+            let arrival = sent + queue_ms + (noise >> 33) as f64 % 60.0;
+            // What was overtaken is no group.
+            if arrival >= before.1 {
+                let (sent_ms, arrived_ms) = (sent - before.0, arrival - before.1);
+                trendline.update(Delta { sent_ms, arrived_ms, arrival_ms: arrival });
+                before = (sent, arrival);
+            }
+            trendline.usage() == Usage::Over
+        };
+        for i in 0..2400 {
+            over += u32::from(feed(0.0, i));
+        }
+        assert!(over <= 12, "one group in two hundred: {over}");
+        let noticed = (0..80).find(|i| feed(f64::from(*i) * 10.0, 2400 + i));
+        assert!(noticed.is_some_and(|groups| groups <= 40), "{noticed:?}");
     }
 
     #[test]

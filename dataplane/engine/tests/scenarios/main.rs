@@ -6,6 +6,7 @@
 #[path = "../encoders/mod.rs"]
 mod encoders;
 
+mod bad_path;
 mod bottleneck;
 mod data;
 mod dynacast;
