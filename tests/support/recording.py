@@ -17,6 +17,8 @@ from tests.support import plot
 Sample = dict[str, Any]
 Series = list[tuple[float, float]]
 AUDIO_RATE = 48_000
+NO_LAYER = 255
+"""From here on the server sends none."""
 
 
 @dataclass
@@ -118,7 +120,12 @@ class Recording:
             sent = _rates(_counts(self._within(who, *everything), "outbound", "video", "bytesSent"))
             if sent:
                 rates.append(plot.Line(f"{who} sends", _scaled(sent, 1e-6)))
-        layers = [(s["at_s"], float(slot["layer"])) for s in self.server for slot in s["video"][:1]]
+        layers = [
+            (sample["at_s"], float(slot["layer"]))
+            for sample in self.server
+            for slot in sample["video"][:1]
+            if slot["layer"] < NO_LAYER
+        ]
         if estimates := self.estimates(*everything):
             rates.append(plot.Line("estimate", _scaled(estimates, 1e-6)))
         if self.limits:
