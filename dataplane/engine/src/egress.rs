@@ -100,6 +100,9 @@ pub(crate) fn send_media(
     let len = write_packet(arena, transport, &parts, turn)?;
     let payload_len = prefix.bytes().len() + payload.len();
     transport.repair.on_media(len);
+    if let Some(sent) = &mut slot.sent {
+        sent.keep(rewritten.index, arena.last());
+    }
     slot.on_sent(rewritten, payload_len, turn.now);
     Ok(())
 }

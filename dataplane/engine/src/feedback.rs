@@ -6,6 +6,7 @@ use crate::command::Target;
 use crate::egress::Turn;
 use crate::engine::Engine;
 use crate::error::DropReason;
+use crate::net::TransmitArena;
 use crate::pace::pace_again;
 use crate::ring::RingMessage;
 use crate::rtcp::{
@@ -13,7 +14,7 @@ use crate::rtcp::{
 };
 use crate::sender::SourceClock;
 use crate::sending::Sending;
-use crate::slot::Slot;
+use crate::slot::{SentRing, Slot};
 use crate::transport::Transport;
 use crate::units::Bitrate;
 
@@ -117,11 +118,13 @@ impl Engine {
             }
             slot.stats.nacked += 1;
             let Some((layer, source_seq, out)) = slot.lost(sequence) else { continue };
+            if slot.padding_type().is_none() {
+                repeat(&mut self.out.arena, transport, slot, out, now);
+                continue;
+            }
             let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
             let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
-            let wanted = slot.rtx_ssrc.is_some()
-                && !slot.is_leaving()
-                && slot.responder.admit(out, rtt, now).is_ok();
+            let wanted = !slot.is_leaving() && slot.responder.admit(out, rtt, now).is_ok();
             if !wanted || !transport.repair.take(packet.payload.len(), now) {
                 continue;
             }
@@ -216,5 +219,24 @@ impl Transport {
         if self.limited {
             self.sending.get_or_insert_with(|| Box::new(Sending::new())).on_remb(rate, now);
         }
+    }
+}
+
+/// Sends a datagram of a section without RTX once more, bit for bit (RFC 4585, section 6.2.1).
+/// Only who asks for it pays for keeping them.
+fn repeat(
+    arena: &mut TransmitArena,
+    transport: &mut Transport,
+    slot: &mut Slot,
+    out: u64,
+    now: Instant,
+) {
+    let leaving = slot.is_leaving();
+    let sent = slot.sent.get_or_insert_with(|| SentRing::new(slot.kind));
+    let (Some(datagram), Some(tuple)) = (sent.get(out), transport.tuple) else { return };
+    let wanted = !leaving && slot.responder.admit(out, transport.rtt.get(), now).is_ok();
+    if wanted && transport.repair.take(datagram.len(), now) {
+        arena.push(tuple, datagram);
+        slot.stats.resent += 1;
     }
 }

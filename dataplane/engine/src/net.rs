@@ -118,6 +118,11 @@ impl TransmitArena {
         self.commit(tuple, data.len());
     }
 
+    /// The datagram committed last.
+    pub(crate) fn last(&self) -> &[u8] {
+        self.entries.last().map_or(&[], |entry| self.data(entry))
+    }
+
     /// Where the next datagram may be written; nothing is sent before [`Self::commit`].
     #[inline]
     pub(crate) fn space(&mut self) -> &mut [u8] {

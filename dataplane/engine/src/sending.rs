@@ -11,7 +11,7 @@ use crate::allocator::{Allocator, LinkState, MeanRate, PeakRate, Summary};
 use crate::bwe::{BweConfig, Parts, ProbeId, SendSide};
 use crate::pacer::{Header, Pacer, PacketClass, Verdict};
 use crate::packet::SourcePacket;
-use crate::rtcp::Twcc;
+use crate::rtcp::{ArrivalClock, Twcc};
 use crate::slot::{Resent, Rewritten};
 use crate::timers::earliest;
 use crate::units::Bitrate;
@@ -48,6 +48,7 @@ pub(crate) enum Outgoing {
 #[derive(Debug)]
 pub(crate) struct Sending {
     estimator: SendSide,
+    arrivals: ArrivalClock,
     pub(crate) pacer: Pacer<Waiting>,
     pub(crate) allocator: Allocator,
     audio: PeakRate,
@@ -81,6 +82,7 @@ impl Sending {
         Self {
             pacer: Pacer::new(estimator.estimate()),
             estimator,
+            arrivals: ArrivalClock::default(),
             allocator: Allocator::new(),
             audio: PeakRate::default(),
             retransmissions: MeanRate::default(),
@@ -127,10 +129,12 @@ impl Sending {
     pub(crate) fn on_feedback(&mut self, feedback: &Twcc<'_>, now: Instant) {
         self.heard = true;
         let mut received = feedback.received().peekable();
+        let clock = &mut self.arrivals;
         let packets = (0..feedback.status_count).map(|at| {
             let number = feedback.base_sequence.wrapping_add(at);
             let arrival = received.next_if(|(arrived, _)| *arrived == number);
-            (number, arrival.map(|(_, at_us)| Duration::from_micros(from_origin(at_us))))
+            let at_us = arrival.map(|(_, at_us)| clock.unwrap(at_us));
+            (number, at_us.map(|at_us| Duration::from_micros(from_origin(at_us))))
         });
         self.estimator.on_feedback(packets, now);
         self.pacer.set_path_queue(self.estimator.path_queue(), now);

@@ -6,10 +6,12 @@
 mod allocation;
 mod audio;
 mod rewrite;
+mod sent;
 mod target;
 
 use allocation::Allocation;
 pub(crate) use rewrite::{Padding, Resent, Rewritten};
+pub(crate) use sent::SentRing;
 
 use std::time::{Duration, Instant};
 
@@ -124,6 +126,8 @@ pub(crate) struct Slot {
     sender: Sender,
     pub(crate) sent_reports: SentReports,
     pub(crate) responder: Responder,
+    /// Without RTX: what went out, from the first NACK on.
+    pub(crate) sent: Option<SentRing>,
     pub(crate) fir: FirFilter,
     /// The receiver has reported on our SSRC: it knows which section this is.
     pub(crate) acknowledged: bool,
@@ -172,6 +176,7 @@ impl Slot {
             sender: Sender::new(clock_rate),
             sent_reports: SentReports::default(),
             responder: Responder::new(resent),
+            sent: None,
             fir: FirFilter::default(),
             acknowledged: false,
             report_at: None,

@@ -23,7 +23,7 @@ pub use remb::{Remb, write_remb};
 pub use rr::{ReceiverReport, ReportBlock, ReportBlocks, write_rr};
 pub use sdes::{Sdes, SdesChunk, write_sdes};
 pub use sr::{SenderInfo, SenderReport, write_sr};
-pub use twcc::{Arrival, MAX_FEEDBACK_LEN, Twcc, build_twcc};
+pub use twcc::{Arrival, ArrivalClock, MAX_FEEDBACK_LEN, Twcc, build_twcc};
 pub use xr::{DlrrItem, Xr, XrBlock, write_dlrr, write_rrtr};
 
 use crate::error::{Format, ParseError};

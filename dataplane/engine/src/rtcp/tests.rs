@@ -456,6 +456,17 @@ fn transport_feedback_crosses_the_wrap_of_its_reference_time() {
     // A report that begins after the wrap and goes back before it.
     let (received, _) = read_back(&build_twcc(1, 2, &mut 0, 1, &sent[1..]));
     assert_eq!(received[1].1, wrap_us - 500);
+    // For who compares them they go on.
+    let mut clock = ArrivalClock::default();
+    let unwrapped: Vec<i64> = got.iter().map(|at_us| clock.unwrap(*at_us)).collect();
+    assert_eq!(unwrapped, times);
+    assert_eq!(clock.unwrap(80_000), wrap_us + 80_000, "the next report");
+    for lap in 2..5 {
+        for at_us in [wrap_us / 3, 2 * wrap_us / 3, 7] {
+            let laps = lap - i64::from(at_us > 7);
+            assert_eq!(clock.unwrap(at_us), laps * wrap_us + at_us);
+        }
+    }
 }
 
 proptest! {

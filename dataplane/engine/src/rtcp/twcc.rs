@@ -171,6 +171,25 @@ impl<'a> Twcc<'a> {
     }
 }
 
+/// Arrival times of one receiver on a clock that does not wrap. Reports come more often than half a
+/// wrap, so the nearest reading is the right one.
+#[derive(Debug, Clone, Default)]
+pub struct ArrivalClock {
+    newest_us: Option<i64>,
+}
+
+impl ArrivalClock {
+    /// The next time as [`Twcc::received`] gives it, from the first one on.
+    pub fn unwrap(&mut self, at_us: i64) -> i64 {
+        const WRAP_US: i64 = TICKS_PER_WRAP * TICK_US;
+        let newest_us = self.newest_us.get_or_insert(at_us);
+        let ahead = (at_us - *newest_us).rem_euclid(WRAP_US);
+        let at_us = *newest_us + if ahead < WRAP_US / 2 { ahead } else { ahead - WRAP_US };
+        *newest_us = at_us.max(*newest_us);
+        at_us
+    }
+}
+
 /// Iterator over the packets of a report that arrived.
 #[derive(Debug, Clone)]
 pub struct Received<'a> {

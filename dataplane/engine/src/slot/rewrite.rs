@@ -225,8 +225,7 @@ impl Slot {
     }
 
     /// What to send for a lost packet that is still cached. `None`: RTX was not agreed, or the
-    /// packet was not forwarded. Without RTX nothing is sent again: under AES-GCM one number may
-    /// never stand for two different packets, and the same bytes are not kept.
+    /// packet was not forwarded. What is sent again without RTX is in `sent.rs`.
     pub(crate) fn resend(&mut self, packet: &SourcePacket, out: u64) -> Option<Resent> {
         let ssrc = self.rtx_ssrc?;
         let bound = self.bound.as_ref()?;

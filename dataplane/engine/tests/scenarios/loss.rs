@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use airside_engine::codec::Keyframe;
+use airside_engine::codec::{Codec, Keyframe};
 use airside_engine::packet::SourcePacket;
 use airside_engine::stats::Values;
 
-use crate::sim::{Layers, Sim, Subscribed, packet_of};
+use crate::sim::{Layers, Payload, Sim, Subscribed, packet_of};
 
 fn numbers(sim: &Sim, slot: Subscribed) -> Vec<u64> {
     let mut numbers: Vec<u64> = sim.received(slot).iter().map(|packet| packet_of(packet)).collect();
@@ -50,6 +50,27 @@ fn video_is_whole_under_five_percent_loss_both_ways() {
     assert!(server.total("layers", "repaired") > 50);
     assert!(server.total("slots", "resent") > 50);
     assert!(sim.network.lost > 200);
+}
+
+#[test]
+fn who_has_no_rtx_gets_the_same_packet_again() {
+    const VP8_WITHOUT_RTX: Payload = (Codec::Vp8, 96, None);
+    let mut sim = Sim::new(26, 1);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    let mut camera = sim.publish_video(alice, Layers::One);
+    let slot = sim.subscribe_as(&mut camera, bob, &[VP8_WITHOUT_RTX]);
+    sim.run(Duration::from_secs(2));
+    sim.network.conditions.loss = 0.03;
+    sim.run(Duration::from_secs(10));
+    sim.network.conditions.loss = 0.0;
+    sim.run(Duration::from_secs(1));
+
+    let numbers = numbers(&sim, slot);
+    assert!(numbers.windows(2).all(|pair| pair[0] != pair[1]), "none twice");
+    let server = sim.nodes[0].engine.stats(sim.now);
+    assert!(server.total("slots", "resent") > 20);
+    // The first loss is what makes the server keep packets.
+    assert!(missing(&sim, slot).len() < 5, "{:?}", missing(&sim, slot));
 }
 
 #[test]
