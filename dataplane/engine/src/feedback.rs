@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::command::Target;
+use crate::command::{MediaKind, Target};
 use crate::egress::Turn;
 use crate::engine::Engine;
 use crate::error::DropReason;
@@ -119,6 +119,10 @@ impl Engine {
             slot.stats.nacked += 1;
             let Some((layer, source_seq, out)) = slot.lost(sequence) else { continue };
             if slot.padding_type().is_none() {
+                // Speech is repaired by redundancy: its packets come too often to be waited for.
+                if slot.kind == MediaKind::Audio {
+                    continue;
+                }
                 repeat(&mut self.out.arena, transport, slot, out, now);
                 continue;
             }
@@ -232,7 +236,7 @@ fn repeat(
     now: Instant,
 ) {
     let leaving = slot.is_leaving();
-    let sent = slot.sent.get_or_insert_with(|| SentRing::new(slot.kind));
+    let sent = slot.sent.get_or_insert_with(SentRing::new);
     let (Some(datagram), Some(tuple)) = (sent.get(out), transport.tuple) else { return };
     let wanted = !leaving && slot.responder.admit(out, transport.rtt.get(), now).is_ok();
     if wanted && transport.repair.take(datagram.len(), now) {

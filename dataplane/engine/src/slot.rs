@@ -126,7 +126,7 @@ pub(crate) struct Slot {
     sender: Sender,
     pub(crate) sent_reports: SentReports,
     pub(crate) responder: Responder,
-    /// Without RTX: what went out, from the first NACK on.
+    /// Of video without RTX: what went out, from the first NACK on.
     pub(crate) sent: Option<SentRing>,
     pub(crate) fir: FirFilter,
     /// The receiver has reported on our SSRC: it knows which section this is.

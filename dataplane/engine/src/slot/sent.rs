@@ -1,14 +1,11 @@
-//! Datagrams of a section without RTX, as they went out: a NACK is answered with the same bytes.
+//! Datagrams of a video section without RTX, as they went out: a NACK is answered with the same bytes.
 //!
 //! RFC 4585 lets a packet be sent again under its own number. Encrypted anew it would not be the
 //! same packet, since its extensions change, and under AES-GCM one number may never stand for two
 //! (RFC 7714, section 8.1).
 
-use crate::command::MediaKind;
-
-/// About a second of a camera, and as long of speech; powers of two.
-const VIDEO_PACKETS: usize = 128;
-const AUDIO_PACKETS: usize = 64;
+/// About a second of a camera; a power of two.
+const PACKETS: usize = 128;
 
 #[derive(Clone, Debug, Default)]
 struct Kept {
@@ -21,12 +18,8 @@ struct Kept {
 pub(crate) struct SentRing(Box<[Kept]>);
 
 impl SentRing {
-    pub(crate) fn new(kind: MediaKind) -> Self {
-        let packets = match kind {
-            MediaKind::Audio => AUDIO_PACKETS,
-            MediaKind::Video => VIDEO_PACKETS,
-        };
-        Self(vec![Kept::default(); packets].into())
+    pub(crate) fn new() -> Self {
+        Self(vec![Kept::default(); PACKETS].into())
     }
 
     /// Remembers what went out under an extended number.
@@ -56,14 +49,14 @@ mod tests {
 
     #[test]
     fn the_newest_are_kept_as_they_were() {
-        let mut ring = SentRing::new(MediaKind::Audio);
+        let mut ring = SentRing::new();
         assert_eq!(ring.get(0), None);
-        for index in 0..100 {
+        for index in 0..200 {
             ring.keep(index, &[index as u8; 3]);
         }
-        assert_eq!(ring.get(99), Some(&[99; 3][..]));
-        assert_eq!(ring.get(36), Some(&[36; 3][..]));
-        assert_eq!(ring.get(35), None);
-        assert_eq!(ring.get(100), None);
+        assert_eq!(ring.get(199), Some(&[199; 3][..]));
+        assert_eq!(ring.get(72), Some(&[72; 3][..]));
+        assert_eq!(ring.get(71), None);
+        assert_eq!(ring.get(200), None);
     }
 }
