@@ -81,6 +81,8 @@ impl DataTracks {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ALICE: TransportId = TransportId(1);
@@ -140,5 +142,21 @@ mod tests {
         tracks = table();
         tracks.forget(ALICE);
         assert_eq!(tracks.route(ALICE, PACKET), unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_keep_their_length(
+            mut packet in prop::collection::vec(any::<u8>(), 0..64),
+            known in any::<bool>(),
+        ) {
+            if known && packet.len() >= HANDLE.end {
+                packet[HANDLE].copy_from_slice(&[0, 5]);
+            }
+            if let Ok((copy, _)) = table().route(ALICE, &packet) {
+                prop_assert_eq!(copy.len(), packet.len());
+                prop_assert_eq!(&copy[HANDLE.end..], &packet[HANDLE.end..]);
+            }
+        }
     }
 }
