@@ -29,6 +29,7 @@ COUNTS_INTERVAL_S = 5.0  # between messages that only say how many are in the ro
 LOST_PATH_S = (
     5.0  # after its media path fell silent a client is told to look for another; as LiveKit's server
 )
+CROWD = 100  # from so many people on, newcomers' connections are not mentioned before there is news of them
 PING_INTERVAL_S = 5  # between a client's pings
 PING_TIMEOUT_S = 15  # of silence, and a client resumes
 
@@ -196,7 +197,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
                 frame = change.encoded(wire.DIALECT, wire.participants_change)
                 if frame:
                     self._outgoing.send(frame)
-                if change.value.joined:
+                if change.value.joined and not self._crowded:
                     self._outgoing.send(change.encoded(f"{wire.DIALECT} quality", wire.newcomers_quality))
                 self._recount()
                 for item in (*change.value.joined, *change.value.updated):
@@ -285,6 +286,12 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         self._send(rtc.SignalResponse(room_moved=moved))
         # The Rust SDK takes tokens from nowhere else.
         self._send(rtc.SignalResponse(refresh_token=token))
+
+    @property
+    def _crowded(self) -> bool:
+        """A second message for everyone who comes would be felt."""
+        session = self._session
+        return session is None or not session.alive or session.room_info.value.num_participants > CROWD
 
     def _room_updated(self, room: Shared[RoomInfo]) -> None:
         self._counts = room.value.num_participants, room.value.num_publishers
