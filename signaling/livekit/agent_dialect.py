@@ -24,6 +24,7 @@ from signaling.auth import Token, create_token
 from signaling.closing import CloseCode
 from signaling.dialect import Outgoing
 from signaling.livekit import agent_mapping, requests
+from signaling.livekit.bounds import parse
 from signaling.livekit.context import LiveKitContext
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class AgentDialect:
     async def handle_frame(self, frame: str | bytes) -> None:
         """As `Dialect.handle_frame`."""
         try:
-            message = agent.WorkerMessage.FromString(frame if isinstance(frame, bytes) else frame.encode())
+            message = parse(agent.WorkerMessage, frame if isinstance(frame, bytes) else frame.encode())
         except DecodeError:
             self._fail("a frame is no WorkerMessage")
             return

@@ -18,6 +18,7 @@ from signaling.auth import Token
 from signaling.closing import CloseCode
 from signaling.dialect import Dialect, Outgoing
 from signaling.livekit import mapping, requests, responses, wire
+from signaling.livekit.bounds import parse
 from signaling.livekit.context import DUAL_SHAPE, SERVER_VERSION, SINGLE_SHAPE, LiveKitContext
 from signaling.livekit.handlers import HANDLERS, Handlers
 from signaling.livekit.parameters import Parameters
@@ -141,7 +142,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
     async def handle_frame(self, frame: str | bytes) -> None:
         """As `Dialect.handle_frame`."""
         try:
-            request = rtc.SignalRequest.FromString(frame.encode() if isinstance(frame, str) else frame)
+            request = parse(rtc.SignalRequest, frame.encode() if isinstance(frame, str) else frame)
         except DecodeError:
             self._context.metrics.request_handled("invalid", "bad_message")
             log.debug("%s: a frame is no request", self._sid)

@@ -17,6 +17,7 @@ from sfu.core.errors import InvalidRequestError
 from sfu.core.ids import ParticipantSid
 from sfu.participants.info import NO_CLIENT, ClientInfo
 from signaling.livekit import requests
+from signaling.livekit.bounds import parse
 
 MAX_JOIN_REQUEST_BYTES = 1024 * 1024
 """After decompression; an ordinary one has 20 kB."""
@@ -103,7 +104,7 @@ def decode_join_request(text: str) -> rtc.JoinRequest:
         raw = wrapped.join_request
         if wrapped.compression == rtc.WrappedJoinRequest.Compression.GZIP:
             raw = _inflate(raw)
-        return rtc.JoinRequest.FromString(raw)
+        return parse(rtc.JoinRequest, raw)
     except (DecodeError, binascii.Error, zlib.error, ValueError):
         raise InvalidRequestError("join_request", "cannot be decoded") from None
 

@@ -25,6 +25,8 @@ from sfu.core.errors import (
 )
 from signaling.auth import Token, find_token
 from signaling.edge import Edge
+from signaling.json_bounds import MAX_VALUES, is_crowded
+from signaling.livekit.bounds import parse
 from signaling.livekit.context import LiveKitContext
 
 log = logging.getLogger(__name__)
@@ -132,12 +134,13 @@ async def _call(services: Services, request: Request, token: Token, service: str
 
 
 def _decode(expected: type[Message], body: bytes, kind: str) -> Message:
-    message = expected()
     try:
         if kind == PROTOBUF:
-            message.ParseFromString(body)
-        else:
-            json_format.Parse(body or b"{}", message, ignore_unknown_fields=True)
+            return parse(expected, body)
+        if is_crowded(body):
+            raise TwirpError("malformed", f"more than {MAX_VALUES} values in one body")
+        message = expected()
+        json_format.Parse(body or b"{}", message, ignore_unknown_fields=True)
     except (DecodeError, json_format.ParseError, ValueError, RecursionError):
         raise TwirpError("malformed", f"the body is no {expected.DESCRIPTOR.name}") from None
     return message

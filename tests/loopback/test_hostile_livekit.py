@@ -216,6 +216,16 @@ async def test_frames_that_are_no_requests(ground: Ground, single: bool) -> None
         assert (await client.hear("pong_resp")).last_ping_timestamp == 7
 
 
+async def test_a_million_messages_in_one_are_not_looked_at(ground: Ground) -> None:
+    one = rtc.AddTrackRequest(layers=[models.VideoLayer()]).SerializeToString()
+    many = rtc.AddTrackRequest.FromString(one * 900_000)
+    frame = rtc.SignalRequest(add_track=many).SerializeToString()
+    async with mallory(ground) as client, ground.undisturbed(memory_mb=LARGE_MB):
+        await client.socket.send(frame)
+        await client.say(rtc.SignalRequest(ping_req=rtc.Ping(timestamp=7)))
+        assert (await client.hear("pong_resp")).last_ping_timestamp == 7
+
+
 async def test_text_ends_the_connection(ground: Ground) -> None:
     async with mallory(ground) as client, ground.undisturbed():
         await client.socket.send("{}")
