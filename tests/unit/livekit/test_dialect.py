@@ -10,6 +10,7 @@ from livekit.protocol import models, rtc
 
 from sfu.core.errors import AirsideError
 from sfu.core.ids import RoomName
+from sfu.participants.requests import RoomOptions
 from sfu.participants.sink import MediaStateChanged
 from tests.support.domain import World
 from tests.unit.livekit.support import Wire, directions
@@ -54,6 +55,26 @@ class TestJoin:
         sender = bob.last("join").other_participants[0].sid
         assert f"a=msid:{sender}|{sid} {sid}" in answer.sdp
         assert "media_sections_requirement" not in bob.kinds
+
+    def test_a_room_that_wants_streams_in_sync(self, world: World) -> None:
+        world.service.create_room(world.room, RoomOptions(sync_streams=True))
+        track = Wire(world, "alice").join().publish()
+        bob = Wire(world, "bob").join()
+        sender = bob.last("join").other_participants[0].sid
+        assert f"a=msid:{sender}|camera {track.sid}" in bob.last("answer").sdp
+
+    def test_a_section_without_a_common_codec_is_refused_by_itself(self, world: World) -> None:
+        alice, bob = Wire(world, "alice").join(), Wire(world, "bob").join()
+        alice.declare("odd")
+        odd = audio("7", "a=msid:- odd", direction="sendonly").replace("opus/48000/2", "G729/8000")
+        alice.sections.append(odd)
+        alice.offer()
+        assert "leave" not in alice.kinds
+        track = alice.publish("mic")
+        seen = [
+            item.sid for update in bob.all("update") for one in update.participants for item in one.tracks
+        ]
+        assert seen == [track.sid]
 
     def test_refusals_come_before_anything_is_sent(self, world: World) -> None:
         eve = Wire(world, "eve", room_join=False)
