@@ -25,6 +25,7 @@ from sfu import __version__
 from sfu.collector import Collector
 from sfu.core.clock import LoopClock
 from sfu.dataplane.plane import DataPlane
+from sfu.embedded import EmbeddedAgents
 from sfu.service import Service
 from sfu.settings.announce import Announcement, announcement
 from sfu.settings.models import Settings
@@ -88,6 +89,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         node=NODE,
         dev=development,
     )
+    embedded = EmbeddedAgents(settings)
     webhooks = make_sender(settings, edge.service.journal, clock)
     apps: list[ASGIApp] = [create_app(edge)]
     if len(listeners) > 1:
@@ -109,6 +111,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         health.enter(ServerState.READY)
         port = listeners[0].getsockname()[1]
         _greet(settings, announced, plane, port, development=development)
+        embedded.start(port)
         await asyncio.wait([loop.create_task(stop.wait()), *tasks], return_when=asyncio.FIRST_COMPLETED)
         failed = not stop.is_set()
     finally:
@@ -116,7 +119,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         health.enter(ServerState.DRAINING)
         for chore in chores:
             chore.cancel()
-        await _drain(settings, edge, webhooks, servers, tasks)
+        await _drain(settings, edge, embedded, webhooks, servers, tasks)
         probe.stop()
         health.enter(ServerState.STOPPED)
     return EXIT_FAILED if failed else EXIT_OK
@@ -125,6 +128,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
 async def _drain(
     settings: Settings,
     edge: Edge,
+    embedded: EmbeddedAgents,
     webhooks: WebhookSender | None,
     servers: list[Server],
     tasks: list[asyncio.Task[None]],
@@ -133,6 +137,8 @@ async def _drain(
     try:
         async with asyncio.timeout(settings.shutdown.deadline_s):
             await edge.service.close(settings.shutdown.deadline_s)
+            # Their jobs have ended with the rooms.
+            await embedded.close(FLUSH_S)
             # Whoever is left had no session yet.
             edge.connections.close_all(CloseCode.RESTART, "this server is shutting down")
             await edge.connections.wait_empty(FLUSH_S)

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, model_validator
 
 
 def _ip(value: str) -> str:
@@ -227,6 +227,9 @@ class AgentSettings(Section):
     """A job that fails so often has failed."""
     per_room: PositiveCount = 100
     """Agents that may be asked for in one room."""
+    embedded: tuple[FilePath, ...] = ()
+    """Python files with a worker each, run beside the server as `airside agent start` does; started again
+    when they end. For small set-ups: large ones run workers on machines of their own."""
 
 
 class AuthSettings(Section):

@@ -316,3 +316,15 @@ class TestCodeThatIsWrong:
         worker.entry(stay)
         with pytest.raises(ConnectError, match="401"):
             await worker.run(server.ws_url, API_KEY, "guessed")
+
+
+@pytest.mark.slow
+async def test_a_server_brings_its_agents_along(tmp_path: Path) -> None:
+    async with running_server(tmp_path, agents__embedded=str(EXAMPLES / "echo.py")) as server:
+        async with Room.connect(server.ws_url, server.token("small", "alice")) as alice:
+            async with asyncio.timeout(WAIT_S):
+                while not any(who.kind == "agent" for who in alice.participants.values()):
+                    await asyncio.sleep(0.05)
+        begun = asyncio.get_running_loop().time()
+        await server.stop()
+        assert asyncio.get_running_loop().time() - begun < 8.0
