@@ -43,7 +43,33 @@ impl Engine {
     pub(crate) fn follow_estimate(&mut self, key: usize, now: Instant) {
         self.drain_pacer(key, now);
         self.allocate_if_due(key, now);
+        self.follow_hold(key, now);
         self.arm_transport(key);
+    }
+
+    /// Stops video while the path's queue is too long, and starts it again at keyframes made then.
+    pub(crate) fn follow_hold(&mut self, key: usize, now: Instant) {
+        let Some(transport) = self.transports.get_mut(key) else { return };
+        let Some(held) = transport.sending.as_mut().and_then(|sending| sending.poll_hold()) else {
+            return;
+        };
+        for at in 0..transport.slots.len() {
+            let slots = self.transports.get(key).map(|transport| &transport.slots);
+            let Some((_, slot_key)) = slots.and_then(|slots| slots.get(at)).copied() else {
+                return;
+            };
+            let Some(slot) = self.slots.get_mut(slot_key).filter(|slot| slot.is_allocated()) else {
+                continue;
+            };
+            slot.hold(held);
+            let id = slot.id;
+            let sending = self.transports.get_mut(key).and_then(|t| t.sending.as_mut());
+            if let Some(sending) = sending.filter(|_| held) {
+                let packets = sending.pacer.forget_slot(id);
+                sending.count_cut(packets);
+            }
+            self.choose_layer(slot_key, now);
+        }
     }
 
     /// Chooses if time or estimate ask for it.

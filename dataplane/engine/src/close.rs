@@ -111,6 +111,7 @@ impl Engine {
         self.drain_pacer(key, now);
         self.allocate_if_due(key, now);
         self.end_overload(key, now);
+        self.follow_hold(key, now);
         if let Some(channels) = &mut self.transports[key].channels {
             channels.handle_timeout(now);
             self.after_channels(key, now);

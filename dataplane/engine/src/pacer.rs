@@ -49,14 +49,16 @@ const MAX_KEYFRAME_QUEUE: Duration = Duration::from_secs(2);
 const MAX_PACKETS: usize = 2048;
 /// A probe that could not be finished within this time is given up.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
-/// Smaller packets are no part of a probe: their size says little about time on the wire (libwebrtc
-/// has the same bound).
-const MIN_PROBE_SIZE: usize = 200;
+/// Smaller packets do not make a probe: their size says little about time on the wire (libwebrtc
+/// has the same bound). What they take of the path counts.
+pub(crate) const MIN_PROBE_SIZE: usize = 200;
 /// With more than this in the queue of the path itself, video waits here, where it can be dropped,
 /// and audio is not stuck behind it ...
 const HOLD_ABOVE: Duration = Duration::from_millis(400);
-/// ... until there is less than this; what is known of the queue is a round trip old.
+/// ... until there is less than this; what is known of the queue is a round trip old. It is looked
+/// at again at the pace of [`HOLD_TICK`].
 const HOLD_UNTIL_BELOW: Duration = Duration::from_millis(200);
+const HOLD_TICK: Duration = Duration::from_millis(50);
 /// But no longer than this, ...
 const MAX_HOLD: Duration = Duration::from_millis(1500);
 /// ... and not again so soon after: the queue may be made by others.
@@ -205,7 +207,10 @@ impl<T> Pacer<T> {
 
     /// The path itself holds a queue of this length (`bwe::SendSide::path_queue`). A long one has to
     /// drain first: for a while nothing but audio leaves.
-    pub fn set_path_queue(&mut self, queue: Duration, now: Instant) {
+    ///
+    /// True: whether it is held has changed.
+    pub fn set_path_queue(&mut self, queue: Duration, now: Instant) -> bool {
+        let before = self.held();
         match self.held_since {
             Some(since) => {
                 if queue < HOLD_UNTIL_BELOW || now >= since + MAX_HOLD {
@@ -218,9 +223,12 @@ impl<T> Pacer<T> {
                 self.held_since = (queue > HOLD_ABOVE && rested).then_some(now);
             }
         }
+        before != self.held()
     }
 
-    fn held(&self) -> bool {
+    /// Nothing but audio leaves.
+    #[must_use]
+    pub fn held(&self) -> bool {
         self.held_since.is_some()
     }
 
@@ -337,7 +345,10 @@ impl<T> Pacer<T> {
         if self.probe.is_some() {
             return Some(filled + PROBE_TICK);
         }
-        if self.queued_packets == 0 || self.held() {
+        if self.held() {
+            return Some(filled + HOLD_TICK);
+        }
+        if self.queued_packets == 0 {
             return None;
         }
         let missing = DataSize::bytes((-self.tokens).max(0.0) as u64);
@@ -401,9 +412,9 @@ impl<T> Pacer<T> {
     /// Books a packet that leaves; names the probe it belongs to.
     fn take(&mut self, size: usize) -> Option<ProbeId> {
         self.tokens = (self.tokens - size as f64).max(-(MAX_DEBT.as_bytes() as f64));
-        let probe = self.probe.as_mut().filter(|_| size >= MIN_PROBE_SIZE)?;
+        let probe = self.probe.as_mut()?;
         let id = probe.cluster.id;
-        probe.packets += 1;
+        probe.packets += usize::from(size >= MIN_PROBE_SIZE);
         probe.bytes += size;
         // One packet more than asked for: the first only marks the start of the measurement.
         if probe.packets > probe.cluster.min_packets && probe.bytes > probe.cluster.min_bytes {
@@ -613,7 +624,7 @@ mod tests {
         pacer.set_path_queue(HOLD_ABOVE + MS, now);
         assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Pushed::Queued);
         assert_eq!(pacer.poll(now + 100 * MS), None);
-        assert_eq!(pacer.poll_timeout(), None);
+        assert_eq!(pacer.poll_timeout(), Some(now + 100 * MS + HOLD_TICK));
         pacer.set_path_queue(HOLD_UNTIL_BELOW, now + 400 * MS);
         assert_eq!(pacer.push(video(CAMERA, 1), 1, now + 501 * MS), Pushed::Dropped);
         pacer.set_path_queue(HOLD_UNTIL_BELOW - MS, now + 502 * MS);

@@ -56,6 +56,7 @@ pub(crate) struct Sending {
     pub(crate) summary: Option<Summary>,
     /// When pictures that are too large must have gone.
     leave_by: Option<Instant>,
+    hold_changed: bool,
     /// Since when the peer could have told what arrived.
     expecting: Option<Instant>,
     /// The peer has told something.
@@ -88,6 +89,7 @@ impl Sending {
             retransmissions: MeanRate::default(),
             summary: None,
             leave_by: None,
+            hold_changed: false,
             expecting: None,
             heard: false,
             probes: 0,
@@ -137,8 +139,17 @@ impl Sending {
             (number, at_us.map(|at_us| Duration::from_micros(from_origin(at_us))))
         });
         self.estimator.on_feedback(packets, now);
-        self.pacer.set_path_queue(self.estimator.path_queue(), now);
         self.follow_estimate();
+        self.follow_path_queue(now);
+    }
+
+    fn follow_path_queue(&mut self, now: Instant) {
+        self.hold_changed ^= self.pacer.set_path_queue(self.estimator.path_queue(now), now);
+    }
+
+    /// Whether the path's queue is so long that video has to stop, if that is news.
+    pub(crate) fn poll_hold(&mut self) -> Option<bool> {
+        std::mem::take(&mut self.hold_changed).then(|| self.pacer.held())
     }
 
     /// The peer tells its own estimate.
@@ -192,6 +203,7 @@ impl Sending {
     /// Forgets what is too old, and starts a probe that is due.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.estimator.handle_timeout(now);
+        self.follow_path_queue(now);
         if self.is_deaf(now) {
             self.pacer.set_estimate(UNLIMITED, Bitrate::ZERO);
             return;

@@ -102,6 +102,8 @@ pub(crate) struct Slot {
     target: Option<Layer>,
     /// What the path to the subscriber allows; `None`: nobody asked it.
     allocation: Option<Allocation>,
+    /// Nothing is forwarded until the path's queue is shorter.
+    held: bool,
     /// Bit per stream that has packets.
     live: u8,
     /// How the next start relates to what was sent before.
@@ -160,6 +162,7 @@ impl Slot {
             codec: None,
             target: None,
             allocation: None,
+            held: false,
             live: u8::MAX,
             situation: Situation::Rebound,
             seq: SeqMap::new(random as u32, ranges),

@@ -16,6 +16,9 @@ use crate::units::Bitrate;
 /// What is forwarded may cost so much more than the budget for a while. An estimate falls to 0.85
 /// of what arrived (`bwe`), so after a brief overuse the path still takes this much.
 const TOLERATED: f64 = 1.2;
+/// The same for the lowest layers, which may cost [`TOLERATED`] without end: less is no picture at
+/// all, and a path that cannot take them shows that by its queue.
+const TOLERATED_LOWEST: f64 = 1.6;
 /// For so long: until an estimate that was too low has grown back.
 const TOLERATED_FOR: Duration = Duration::from_secs(4);
 /// The same right after a larger picture came: its keyframe makes a queue, the estimate falls below
@@ -82,6 +85,8 @@ pub struct Allocator {
     lowest_over: Option<Instant>,
     /// When somebody last got a larger picture or was resumed.
     last_keyframe: Option<Instant>,
+    /// When somebody last got another picture, larger or smaller.
+    changed: Option<Instant>,
 }
 
 impl Allocator {
@@ -127,7 +132,9 @@ impl Allocator {
         self.line_up(link, tracks, now);
 
         let held = self.candidates.iter().map(|c| c.ladder.cost(c.held)).sum();
-        let calm = link.queue_delay <= LONG_QUEUE;
+        // The keyframe of another picture waits there for a while, and is no congestion.
+        let keyframe = self.changed.is_some_and(|at| now < at + AFTER_KEYFRAME);
+        let calm = link.queue_delay <= LONG_QUEUE || keyframe;
         let stay = self.tolerate(held, budget, calm, now);
         let up = self.window.get().min(budget);
         let keyframe_left = self.next_keyframe(link).is_none_or(|at| now >= at);
@@ -206,7 +213,9 @@ impl Allocator {
             self.candidates.iter().filter(running).map(|c| c.ladder.cost(Some(0))).sum();
         let over = lowest > rounds.now;
         self.lowest_over = self.lowest_over.filter(|_| over).or(over.then_some(now));
-        let tolerated = self.within(lowest, rounds.now, self.lowest_over, calm, now);
+        let tolerated =
+            self.within(lowest, rounds.now, TOLERATED_LOWEST, self.lowest_over, calm, now)
+                || calm && lowest as f64 <= rounds.now as f64 * TOLERATED;
         let stay = rounds.stay.max(if tolerated { lowest } else { rounds.now });
 
         for candidate in self.candidates.iter_mut().filter(|c| !c.may_pause) {
@@ -243,7 +252,7 @@ impl Allocator {
     fn tolerate(&mut self, held: i64, budget: i64, calm: bool, now: Instant) -> i64 {
         let over = held > budget;
         self.held_over = self.held_over.filter(|_| over).or(over.then_some(now));
-        if self.within(held, budget, self.held_over, calm, now) { held } else { budget }
+        if self.within(held, budget, TOLERATED, self.held_over, calm, now) { held } else { budget }
     }
 
     /// Whether a cost beyond the budget is borne for now.
@@ -251,12 +260,13 @@ impl Allocator {
         &self,
         cost: i64,
         budget: i64,
+        factor: f64,
         since: Option<Instant>,
         calm: bool,
         now: Instant,
     ) -> bool {
         let keyframe = self.last_keyframe.is_some_and(|at| now < at + AFTER_KEYFRAME);
-        let factor = if keyframe { TOLERATED_AFTER_KEYFRAME } else { TOLERATED };
+        let factor = if keyframe { factor.max(TOLERATED_AFTER_KEYFRAME) } else { factor };
         let brief = since.is_some_and(|since| now < since + TOLERATED_FOR);
         cost > budget && calm && brief && cost as f64 <= budget as f64 * factor
     }
@@ -296,6 +306,10 @@ impl Allocator {
             if before.is_some() || notice.is_some() {
                 let larger = target.map(|layer| layer.spatial) > before.map(|layer| layer.spatial);
                 self.last_keyframe = self.last_keyframe.max(larger.then_some(now));
+            }
+            let spatial = |layer: Layer| layer.spatial;
+            if target.is_some() && target.map(spatial) != before.map(spatial) {
+                self.changed = Some(now);
             }
             memory.set_paused(paused, now);
             memory.decide(target, congested, now);

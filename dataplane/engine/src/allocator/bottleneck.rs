@@ -282,7 +282,7 @@ impl Sim {
             if let Some((_, report)) = self.reports.pop_front() {
                 self.bwe.on_feedback(report, self.now);
                 self.pacer.set_estimate(self.bwe.estimate(), self.wanted);
-                self.pacer.set_path_queue(self.bwe.path_queue(), self.now);
+                self.pacer.set_path_queue(self.bwe.path_queue(self.now), self.now);
             }
         }
         self.bwe.handle_timeout(self.now);

@@ -118,7 +118,7 @@ impl Aimd {
 
     fn decrease(&mut self, acked: Option<Bitrate>, rtt: Duration, now: Instant) {
         // Without any acknowledged rate all that is known is that this is too much.
-        let acked = acked.unwrap_or(self.estimate * 0.5);
+        let acked = acked.unwrap_or(self.estimate);
         let interval = rtt.clamp(MIN_DECREASE_INTERVAL.0, MIN_DECREASE_INTERVAL.1);
         let recent = self.last_decrease.is_some_and(|last| now - last < interval);
         if recent && acked >= self.estimate * 0.5 {

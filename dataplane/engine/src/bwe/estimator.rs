@@ -9,8 +9,9 @@ use crate::bwe::loss::LossBased;
 use crate::bwe::probe::{ProbeCluster, ProbeId, Prober};
 use crate::bwe::surge::Surge;
 use crate::bwe::throughput::Throughput;
+use crate::bwe::train::Train;
 use crate::bwe::trendline::{Trendline, Usage};
-use crate::units::Bitrate;
+use crate::units::{Bitrate, DataSize};
 
 /// Round trip assumed before one is measured.
 const DEFAULT_RTT: Duration = Duration::from_millis(200);
@@ -23,6 +24,8 @@ const REMB_LIFE: Duration = Duration::from_secs(10);
 /// When nothing at all arrived of what was sent over this long, the path was gone. A queue that
 /// overflows lets some of it pass.
 const OUTAGE: Duration = Duration::from_millis(400);
+/// Receivers report in such steps at least (libwebrtc sends feedback every 50 to 250 ms).
+const USUAL_SILENCE: Duration = Duration::from_millis(100);
 /// The least round trip is looked for over one to two of these.
 const BASE_WINDOW: Duration = Duration::from_secs(5);
 /// Entries of one feedback message that are sorted by arrival; a message has at most so many.
@@ -70,6 +73,9 @@ pub struct SendSide {
     groups: Groups,
     trendline: Trendline,
     surge: Surge,
+    train: Train,
+    /// What a frame showed that the path takes now, much less than was thought.
+    cut: Option<Bitrate>,
     throughput: Throughput,
     aimd: Aimd,
     loss: LossBased,
@@ -93,6 +99,8 @@ impl SendSide {
             groups: Groups::default(),
             trendline: Trendline::new(),
             surge: Surge::default(),
+            train: Train::default(),
+            cut: None,
             throughput: Throughput::default(),
             aimd: Aimd::new(config.start),
             loss: LossBased::new(),
@@ -138,17 +146,17 @@ impl SendSide {
         self.proven
     }
 
-    /// Bytes that left and were not acknowledged.
+    /// The queue on the path, ours and others': how much longer than the least round trip of the
+    /// last seconds the last one was, or how long what the peer has not told of yet will take.
     #[must_use]
-    pub fn in_flight(&self) -> usize {
-        self.history.in_flight()
-    }
-
-    /// How much longer than the least round trip of the last seconds the last one was: the queue on
-    /// the path, ours and others'.
-    #[must_use]
-    pub fn path_queue(&self) -> Duration {
-        self.base.excess()
+    pub fn path_queue(&self, now: Instant) -> Duration {
+        let silence = self.last_feedback.map_or(Duration::ZERO, |at| now - at);
+        let measured = self.base.excess().saturating_sub(silence);
+        if !self.proven {
+            return measured;
+        }
+        let on_the_way = DataSize::of(self.history.in_flight()) / self.estimate();
+        measured.max(on_the_way.saturating_sub(silence + self.base.least() + USUAL_SILENCE))
     }
 
     /// What the next better allocation needs in all; probing goes there and no further.
@@ -239,7 +247,10 @@ impl SendSide {
     }
 
     fn usage(&self) -> Usage {
-        if self.surge.is_on() { Usage::Over } else { self.trendline.usage() }
+        match self.trendline.usage() {
+            _ if self.surge.is_on() || self.cut.is_some() => Usage::Over,
+            usage => usage,
+        }
     }
 
     fn measure_rtt(&mut self, batch: &[Outcome], now: Instant) {
@@ -259,6 +270,8 @@ impl SendSide {
             let Some(arrival) = outcome.arrival else { continue };
             self.throughput.add(&outcome.sent, arrival);
             self.surge.add(outcome.sent.at, arrival);
+            self.train.add(outcome.sent.at, arrival, outcome.sent.size);
+            self.cut = self.train.limit(self.aimd.estimate()).or(self.cut);
             if let Some(delta) = self.groups.add(outcome.sent.at, arrival) {
                 self.trendline.update(delta);
             }
@@ -273,7 +286,9 @@ impl SendSide {
 
     fn conclude(&mut self, probed: Option<Bitrate>, now: Instant) {
         let usage = self.usage();
+        let cut = self.cut.is_some();
         let acked = match usage {
+            Usage::Over if cut => self.cut.take(),
             Usage::Over => self.throughput.recent_rate(),
             _ => self.throughput.rate(),
         };
@@ -282,6 +297,8 @@ impl SendSide {
             Some(rate) if usage != Usage::Over && rate > self.aimd.estimate() => {
                 self.aimd.on_probe(rate, now);
             }
+            // The queue is the probe's own, and passes.
+            _ if usage == Usage::Over && !cut && self.prober.is_filling(now) => {}
             _ => {
                 let limited = acked.is_some_and(|acked| acked < self.aimd.estimate() * LIMITED);
                 let rtt = self.rtt.unwrap_or(DEFAULT_RTT);
@@ -328,8 +345,11 @@ impl Base {
         self.least = Some(self.least.map_or(sample, |least| least.min(sample)));
     }
 
+    fn least(&self) -> Duration {
+        [self.least, self.previous].into_iter().flatten().min().unwrap_or_default()
+    }
+
     fn excess(&self) -> Duration {
-        let least = [self.least, self.previous].into_iter().flatten().min();
-        least.map_or(Duration::ZERO, |least| self.last.saturating_sub(least))
+        self.last.saturating_sub(self.least())
     }
 }

@@ -44,6 +44,8 @@ struct Entry {
     seq: u32,
     /// 0: none.
     probe: u32,
+    /// Bytes sent up to and with it, modulo 2^32.
+    total: u32,
     size: u16,
     state: State,
 }
@@ -55,7 +57,7 @@ enum State {
     Lost,
 }
 
-const EMPTY: Entry = Entry { at_us: 0, seq: 0, probe: 0, size: 0, state: State::Empty };
+const EMPTY: Entry = Entry { at_us: 0, seq: 0, probe: 0, total: 0, size: 0, state: State::Empty };
 
 /// Ring of sent packets.
 #[derive(Debug)]
@@ -64,12 +66,14 @@ pub(super) struct History {
     entries: Vec<Entry>,
     began: Option<Instant>,
     next_seq: u64,
-    in_flight: usize,
+    /// Bytes sent, and the same up to the newest packet that the peer has told of.
+    total: u32,
+    told: (u64, u32),
 }
 
 impl History {
     pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), began: None, next_seq: FIRST_CYCLE, in_flight: 0 }
+        Self { entries: Vec::new(), began: None, next_seq: FIRST_CYCLE, total: 0, told: (0, 0) }
     }
 
     /// Remembers a packet; `seq` is the 16-bit number it carries. Numbers rise by one a packet.
@@ -82,10 +86,9 @@ impl History {
         let size = size.min(usize::from(u16::MAX)) as u16;
         let probe = probe.map_or(0, |probe| probe.0);
         let index = self.index(seq);
-        let entry = Entry { at_us, seq: seq as u32, probe, size, state: State::Sent };
-        let old = std::mem::replace(&mut self.entries[index], entry);
-        self.in_flight -= if old.state == State::Sent { usize::from(old.size) } else { 0 };
-        self.in_flight += usize::from(size);
+        self.total = self.total.wrapping_add(size.into());
+        let (seq, total) = (seq as u32, self.total);
+        self.entries[index] = Entry { at_us, seq, probe, total, size, state: State::Sent };
     }
 
     /// Looks up one entry of a feedback message and forgets the packet once it was received.
@@ -106,13 +109,15 @@ impl History {
             probe: (entry.probe != 0).then_some(ProbeId(entry.probe)),
             at: began + Duration::from_micros(entry.at_us),
         };
-        self.in_flight -= if was_lost { 0 } else { sent.size };
+        if seq > self.told.0 {
+            self.told = (seq, entry.total);
+        }
         (arrival.is_some() || !was_lost).then_some(Outcome { sent, arrival, was_lost })
     }
 
-    /// Bytes sent of which the peer has told nothing.
+    /// Bytes sent after the newest packet that the peer has told of.
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight
+        self.total.wrapping_sub(self.told.1) as usize
     }
 
     /// Doubles the ring if the place of a new packet is held by one that is waited for.

@@ -23,6 +23,7 @@ mod loss;
 mod probe;
 mod surge;
 mod throughput;
+mod train;
 mod trendline;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bwe::history::SentPacket;
+use crate::pacer::MIN_PROBE_SIZE;
 use crate::units::Bitrate;
 
 /// A cluster lasts at least this long and has at least so many packets.
@@ -21,8 +22,12 @@ const FIRST_STEPS: [f64; 2] = [3.0, 6.0];
 const STEP: f64 = 2.0;
 /// While losses limit the estimate.
 const LOSSY_STEP: f64 = 1.5;
+/// A step from the bottom: doubling a few kbit/s again and again would take minutes.
+const LEAST: Bitrate = Bitrate::kbps(120);
 /// A result above this share of the probe's rate is followed at once by the next step.
 const SUCCESS: f64 = 0.7;
+/// A cluster fills the path for a round trip and about as long as it lasts.
+const FILLING: Duration = Duration::from_millis(400);
 /// An estimate that a success did not raise by this has another limit.
 const PROGRESS: f64 = 1.05;
 /// Wait for a result before the next step.
@@ -90,6 +95,8 @@ pub(super) struct Prober {
     not_before: Option<Instant>,
     /// The estimate that the last successful cluster was to raise.
     raised_from: Option<Bitrate>,
+    /// When the last cluster began.
+    began: Option<Instant>,
 }
 
 impl Prober {
@@ -102,6 +109,7 @@ impl Prober {
             pause: PAUSE.0,
             not_before: None,
             raised_from: None,
+            began: None,
         }
     }
 
@@ -147,14 +155,15 @@ impl Prober {
             (false, None) => STEP,
         };
         self.first_steps += 1;
-        let rate = goal.min(estimate * step);
+        let rate = goal.min((estimate * step).max(LEAST));
         let cluster = ProbeCluster {
             id: ProbeId(self.next_id),
             rate,
             min_packets: MIN_PACKETS,
             min_bytes: ((rate * MIN_LENGTH).as_bytes() as usize).max(MIN_BYTES),
         };
-        self.next_id = self.next_id.wrapping_add(1);
+        self.next_id = self.next_id.wrapping_add(1).max(1);
+        self.began = Some(now);
         self.current = Some(Measurement {
             cluster,
             estimate,
@@ -180,10 +189,15 @@ impl Prober {
         }
     }
 
+    /// A cluster left a moment ago.
+    pub(super) fn is_filling(&self, now: Instant) -> bool {
+        self.began.is_some_and(|at| now.saturating_duration_since(at) < FILLING)
+    }
+
     /// A packet of a cluster has left.
     pub(super) fn on_sent(&mut self, id: ProbeId, size: usize) {
         if let Some(current) = self.current.as_mut().filter(|c| c.cluster.id == id) {
-            current.packets += 1;
+            current.packets += usize::from(size >= MIN_PROBE_SIZE);
             current.bytes += size;
         }
     }
@@ -230,7 +244,7 @@ impl Prober {
 
 impl Measurement {
     fn arrive(&mut self, packet: &SentPacket, arrival: Duration) {
-        self.received += 1;
+        self.received += usize::from(packet.size >= MIN_PROBE_SIZE);
         self.received_bytes += packet.size;
         let (first, last) = self.sent.get_or_insert((packet.at, packet.at));
         *first = (*first).min(packet.at);

@@ -9,6 +9,8 @@ use crate::units::Bitrate;
 
 const WINDOW: Duration = Duration::from_millis(750);
 const MIN_PACKETS: usize = 10;
+/// After silence the measurement begins anew.
+const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PACKETS: usize = 500;
 /// What arrives while the path is full: short, so that it says nothing of the time before.
 const RECENT_WINDOW: Duration = Duration::from_millis(150);
@@ -27,6 +29,9 @@ impl Throughput {
     pub(super) fn add(&mut self, sent: &SentPacket, arrival: Duration) {
         if self.packets.back().is_some_and(|last| arrival < last.0) {
             return;
+        }
+        if self.packets.back().is_some_and(|last| arrival - last.0 > PAUSE) {
+            self.packets.clear();
         }
         self.packets.push_back((arrival, sent.at, sent.size));
         while self.packets.len() > MAX_PACKETS

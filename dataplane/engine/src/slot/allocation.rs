@@ -44,6 +44,9 @@ impl Slot {
 
     /// What to forward, and why, if the allocator has decided.
     pub(crate) fn allocated(&self) -> Option<(Option<Layer>, Cause)> {
+        if self.held {
+            return Some((None, Cause::Congestion));
+        }
         let decision = self.allocation.as_ref()?.decision;
         let cause = if decision.is_congested() { Cause::Congestion } else { Cause::Wish };
         Some((decision.target, cause))
@@ -65,6 +68,11 @@ impl Slot {
         let Some((target, Cause::Congestion)) = self.allocated() else { return false };
         let spatial = |layer: Layer| layer.spatial;
         target.map(spatial) < self.current().map(spatial)
+    }
+
+    /// The queue on the path is so long that what is sent now would only be late; or no longer.
+    pub(crate) fn hold(&mut self, held: bool) {
+        self.held = held;
     }
 
     /// What was sent last did not get through: nothing more until a keyframe.

@@ -277,7 +277,8 @@ fn walk(encoder: Encoder, seed: u64, temporal: bool) -> Vec<usize> {
         bytes.push(decoder.bytes);
     }
     let all = undisturbed.see_all(sim.take_received(other));
-    assert!(all.pictures > 1700, "{}", all.pictures);
+    // The first may come at a lower frame rate, until more is known of the path.
+    assert!(all.pictures > 1450, "{}", all.pictures);
     assert_eq!(sim.failures(), Vec::<String>::new());
     bytes
 }

@@ -103,8 +103,8 @@ fn any_rate_is_used_calmly() {
         assert!(p95 <= 200 * MS, "queue {p95:?}; {seen}");
         let best = match kbps {
             0..200 => None,
-            200..600 => Some(0),
-            600..1600 => Some(1),
+            200..450 => Some(0),
+            450..1200 => Some(1),
             _ => Some(2),
         };
         assert_eq!(sim.spatial(), best, "{seen}");

@@ -8,6 +8,7 @@ pub mod lane;
 mod media;
 pub mod network;
 mod raw;
+pub mod viewer;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
