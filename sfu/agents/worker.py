@@ -77,6 +77,7 @@ class Worker:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set, init=False)
     _socket: ClientConnection | None = field(default=None, init=False)
     _draining: bool = field(default=False, init=False)
+    _cut: bool = field(default=False, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _url: str = field(default="", init=False)
 
@@ -143,6 +144,7 @@ class Worker:
         tasks = [running.task for running in self._jobs.values()]
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=self.drain_s)
+            self._cut = True
             for running in self._jobs.values():
                 running.context.shutdown("the worker ends")
             if late:
@@ -270,6 +272,9 @@ class Worker:
         finally:
             del self._jobs[info.id]
             self._changed.set()
+        if self._cut and not outcome.error:
+            # It did not end by itself: another worker may go on with it.
+            outcome = Outcome("the worker ended")
         _log.info("%s: ended%s", info.id, f": {outcome.error}" if outcome.error else "")
         await self._say(wire.ended(info.id, outcome))
 

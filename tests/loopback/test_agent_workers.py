@@ -243,6 +243,21 @@ class TestJobs:
             done.set()
             await until_job(server, "drains", "succeeded")
 
+    async def test_what_a_worker_cuts_short_goes_to_another(self, server: Server) -> None:
+        first, second = Worker("relay", drain_s=0.0), Worker("relay")
+        for worker in (first, second):
+            worker.entry(stay)
+        async with serving(server, first) as stop:
+            await ask(server, "relay", "relay")
+            await until_job(server, "relay", "running")
+            async with serving(server, second):
+                stop.set()
+                async with asyncio.timeout(WAIT_S):
+                    while not second.jobs:
+                        await asyncio.sleep(0.05)
+                (job,) = await until_job(server, "relay", "running")
+                assert job["attempts"] == 1
+
 
 class TestCodeThatIsWrong:
     async def test_it_raises(self, server: Server) -> None:

@@ -78,7 +78,9 @@ function build(participant, screen, mine) {
 export function name(tile, participant, screen = false, mine = false) {
   tile.querySelector('.avatar').textContent = initials(participant.name);
   tile.querySelector('.who').textContent = `${participant.name}${mine ? ' (you)' : ''}${screen ? ', screen' : ''}`;
-  tile.querySelector('.badge').textContent = participant.kind === 'agent' ? 'agent' : '';
+  // What it does just now, in the words of LiveKit's agents.
+  const state = participant.attributes?.['lk.agent.state'];
+  tile.querySelector('.badge').textContent = participant.kind === 'agent' ? ['agent', state].filter(Boolean).join(', ') : '';
 }
 
 export function setVideo(tile, on) { tile.classList.toggle('has-video', on); }
