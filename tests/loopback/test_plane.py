@@ -275,6 +275,8 @@ class TestBorder:
             ),
             commands.RemoveMember(RoomId(1), ParticipantId(1)),
             commands.SendData(RoomId(1), (ParticipantId(1),), True, "t", b"payload", ""),
+            commands.SetDataTrack(TransportId(1), 1, 2, ((TransportId(2), WorkerId(0)),)),
+            commands.RemoveDataTrack(TransportId(1), 1),
             commands.RemoveSlot(SlotId(1)),
             commands.RemoveTrack(TrackId(1)),
             RemoveTransport(TransportId(1)),
