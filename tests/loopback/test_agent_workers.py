@@ -15,6 +15,7 @@ import pytest_asyncio
 from sfu.agents import (
     Accept,
     ConnectError,
+    DataReceived,
     JobContext,
     JobInfo,
     PcmSource,
@@ -24,6 +25,7 @@ from sfu.agents import (
 )
 from sfu.agents.loading import load_worker
 from tests.loopback.signals import correlation, speech
+from tests.support.needs import need_espeak
 from tests.support.server import API_KEY, API_SECRET, ROOT, Server, running_server
 
 WAIT_S = 20.0
@@ -126,6 +128,23 @@ class TestExamples:
                         break
             (job,) = await until_job(server, "echo", "running")
             assert job["started_at"] > job["needed_at"]
+
+    async def test_a_voice_pipeline_answers_offline(self, server: Server) -> None:
+        need_espeak()
+        worker = load_worker(EXAMPLES / "voice_pipeline.py")
+        token = server.token("pipeline", "alice")
+        async with serving(server, worker), Room.connect(server.ws_url, token) as me:
+            voice = PcmSource(buffer_s=10.0)
+            await me.publish_audio(voice)
+            found = await me.wait_for(TrackSubscribed, timeout_s=WAIT_S)
+            await me.connected()
+            async with asyncio.timeout(WAIT_S):
+                async for frame in found.track.audio():
+                    if np.abs(frame.data).max() > 2000:
+                        break
+            told = asyncio.create_task(me.wait_for(DataReceived, timeout_s=WAIT_S))
+            await voice.write(speech())
+            assert (await told).payload == b"Hello, I am listening."
 
     @pytest.mark.parametrize("name", ["parrot", "recorder", "vision"])
     async def test_the_others_are_workers(self, name: str) -> None:
