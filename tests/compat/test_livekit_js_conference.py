@@ -64,5 +64,7 @@ async def test_react_components_show_a_conference(server: Server) -> None:
         )
         await bob.wait_for("document.querySelector('.lk-participant-tile[data-lk-speaking=true]') !== null")
         await bob.screenshot(PICTURE)
+        await alice.evaluate("document.querySelector('.lk-button[data-lk-source=microphone]').click()")
+        await bob.wait_for("document.querySelector('.lk-track-muted-indicator-microphone') !== null")
         await alice.evaluate("document.querySelector('.lk-disconnect-button').click()")
         await bob.wait_for(f"{PLAYING}.length === 1")
