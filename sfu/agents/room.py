@@ -337,18 +337,31 @@ class Room:
 
     # What handles ask (tracks.RoomControl).
 
-    async def subscribe(self, track: RemoteTrack, max_height_px: int | None, priority: int | None) -> None:
-        request = messages.Subscribe(track_id=track.id, max_height_px=max_height_px, priority=priority)
+    async def subscribe(
+        self, track: RemoteTrack, max_height_px: int | None, priority: int | None, max_fps: int | None
+    ) -> None:
+        request = messages.Subscribe(
+            track_id=track.id, max_height_px=max_height_px, priority=priority, max_fps=max_fps
+        )
         await self._signal.request(request, messages.Ok)
 
     async def unsubscribe(self, track: RemoteTrack) -> None:
         await self._signal.request(messages.Unsubscribe(track_id=track.id), messages.Ok)
 
     async def update_subscription(
-        self, track: RemoteTrack, max_height_px: int | None, priority: int | None, paused: bool | None
+        self,
+        track: RemoteTrack,
+        max_height_px: int | None,
+        priority: int | None,
+        paused: bool | None,
+        max_fps: int | None,
     ) -> None:
         request = messages.UpdateSubscription(
-            track_id=track.id, max_height_px=max_height_px, priority=priority, paused=paused
+            track_id=track.id,
+            max_height_px=max_height_px,
+            priority=priority,
+            paused=paused,
+            max_fps=max_fps,
         )
         await self._signal.request(request, messages.Ok)
 

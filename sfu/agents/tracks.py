@@ -23,13 +23,18 @@ class RoomControl(Protocol):
     """What handles ask of their room."""
 
     async def subscribe(
-        self, track: RemoteTrack, max_height_px: int | None, priority: int | None
+        self, track: RemoteTrack, max_height_px: int | None, priority: int | None, max_fps: int | None
     ) -> None: ...
 
     async def unsubscribe(self, track: RemoteTrack) -> None: ...
 
     async def update_subscription(
-        self, track: RemoteTrack, max_height_px: int | None, priority: int | None, paused: bool | None
+        self,
+        track: RemoteTrack,
+        max_height_px: int | None,
+        priority: int | None,
+        paused: bool | None,
+        max_fps: int | None,
     ) -> None: ...
 
     async def mute(self, track: LocalTrack, muted: bool) -> None: ...
@@ -141,27 +146,35 @@ class RemoteTrack:
         """Sound as it was decoded: 48 kHz, the decoder's channels. Close it, or use it in a `with` block."""
         return self._stream(self._audio, AUDIO_BACKLOG)
 
-    async def subscribe(self, max_height_px: int | None = None, priority: int | None = None) -> None:
+    async def subscribe(
+        self, max_height_px: int | None = None, priority: int | None = None, max_fps: int | None = None
+    ) -> None:
         """Ask for the track; `TrackSubscribed` follows.
 
         Args:
             max_height_px: Tallest picture wanted; 0 pauses; absent: as tall as there is.
             priority: 1 (thumbnail) to 255 (screen share); absent: by its source.
+            max_fps: Pictures per second that are enough; 1 or 2: keyframes alone; 0 or absent: all there are.
 
         Raises:
             RequestError: The server refuses.
         """
-        await self._control.subscribe(self, max_height_px, priority)
+        await self._control.subscribe(self, max_height_px, priority, max_fps)
 
     async def unsubscribe(self) -> None:
         """Give the track up; `TrackUnsubscribed` follows."""
         await self._control.unsubscribe(self)
 
     async def configure(
-        self, *, max_height_px: int | None = None, priority: int | None = None, paused: bool | None = None
+        self,
+        *,
+        max_height_px: int | None = None,
+        priority: int | None = None,
+        paused: bool | None = None,
+        max_fps: int | None = None,
     ) -> None:
         """Change what is wanted of it. What is absent stays."""
-        await self._control.update_subscription(self, max_height_px, priority, paused)
+        await self._control.update_subscription(self, max_height_px, priority, paused, max_fps)
 
     def push_audio(self, frame: AudioFrame) -> None:
         """Sound arrived."""

@@ -303,6 +303,8 @@ class Wish:
     """The allocator may stop this track when the network cannot take it."""
     paused: bool
     """Nothing is sent at all."""
+    keyframe_interval_ms: int = 0
+    """Only keyframes, asked for so often; 0: all pictures."""
 
 
 @dataclass(frozen=True, slots=True)

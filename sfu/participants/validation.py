@@ -14,6 +14,7 @@ from sfu.tracks.subscription import MAX_HEIGHT_PX, MAX_TEMPORAL, SubscriptionWis
 MAX_LAYERS = 16
 """Entries in one track's list; browsers send three."""
 PRIORITY_RANGE = range(1, 256)
+MAX_FPS = 240
 
 
 def check_join(request: JoinRequest, limits: LimitSettings) -> None:
@@ -107,5 +108,7 @@ def check_wish(wish: SubscriptionWish) -> None:
         raise InvalidRequestError("max_height_px", f"must be 0 to {MAX_HEIGHT_PX}")
     if not 0 <= wish.max_temporal <= MAX_TEMPORAL:
         raise InvalidRequestError("max_temporal", f"must be 0 to {MAX_TEMPORAL}")
+    if not 0 <= wish.max_fps <= MAX_FPS:
+        raise InvalidRequestError("max_fps", f"must be 0 to {MAX_FPS}")
     if wish.priority is not None and wish.priority not in PRIORITY_RANGE:
         raise InvalidRequestError("priority", "must be 1 to 255")

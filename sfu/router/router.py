@@ -13,12 +13,15 @@ from sfu.core.ids import SlotId, TrackSid
 from sfu.dataplane.commands import Wish
 from sfu.router.plan import Assignment, Failure, RoutePlan, Slot
 from sfu.tracks.catalog import TrackCatalog
-from sfu.tracks.subscription import Demand, SubscriptionWish
+from sfu.tracks.subscription import MAX_TEMPORAL, Demand, SubscriptionWish
 from sfu.tracks.track import Track
 
 AUDIO_PRIORITY = 100
 """Sound comes first whatever it has here. From 200 on a voice is forwarded however many others speak."""
 ATTENTIVE_PRIORITY = 255
+KEYFRAME_FPS = 2
+"""Up to here only keyframes are sent: the publisher is asked for them, which costs the others a little."""
+FULL_FPS, HALF_FPS = 24, 12
 VIDEO_PRIORITIES = {TrackSource.SCREEN_SHARE: 200, TrackSource.CAMERA: 100}
 """1..255. Text on a shared screen must stay readable when faces get small."""
 OTHER_VIDEO_PRIORITY = 80
@@ -114,11 +117,19 @@ def _assign(track: Track, slot: Slot, demand: Demand) -> Assignment:
 def _plane_wish(track: Track, wish: SubscriptionWish, attentive: bool) -> Wish:
     return Wish(
         max_height_px=wish.max_height_px,
-        max_temporal=wish.max_temporal,
+        max_temporal=min(wish.max_temporal, _temporal(wish.max_fps)),
         priority=wish.priority or _priority(track, attentive),
         may_pause=wish.may_pause and track.kind is MediaKind.VIDEO,
         paused=wish.paused or track.server_muted,
+        keyframe_interval_ms=1000 // wish.max_fps if 0 < wish.max_fps <= KEYFRAME_FPS else 0,
     )
+
+
+def _temporal(max_fps: int) -> int:
+    """Highest temporal layer for so many pictures a second: each layer doubles them, up to 30 as a rule."""
+    if not max_fps or max_fps >= FULL_FPS:
+        return MAX_TEMPORAL
+    return 1 if max_fps >= HALF_FPS else 0
 
 
 def _priority(track: Track, attentive: bool) -> int:

@@ -29,6 +29,8 @@ class SubscriptionWish:
     may_pause: bool = True
     """Video may be stopped when the network cannot take even its lowest layer."""
     max_temporal: int = MAX_TEMPORAL
+    max_fps: int = 0
+    """Pictures per second that are enough; 0: all. As few as one or two are keyframes alone."""
 
 
 DEFAULT_WISH = SubscriptionWish()

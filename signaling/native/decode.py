@@ -122,6 +122,8 @@ def wish(
         now = replace(now, paused=message.paused)
     if message.priority is not None:
         now = replace(now, priority=message.priority)
+    if message.max_fps is not None:
+        now = replace(now, max_fps=message.max_fps)
     return now
 
 

@@ -17,6 +17,7 @@ from signaling.native.values import (
     ConnectionQuality,
     Departure,
     Encryption,
+    Fps,
     HeightPx,
     IceServer,
     Id,
@@ -142,6 +143,8 @@ class Subscribe(Request):
     """Nothing is sent, the subscription and its section stay."""
     priority: Priority | None = None
     """1 (thumbnail) to 255 (screen share); absent: by source."""
+    max_fps: Fps | None = None
+    """Pictures per second that are enough, 1 or 2: keyframes alone; 0 or absent: all there are."""
 
 
 class UpdateSubscription(Request):
@@ -152,6 +155,7 @@ class UpdateSubscription(Request):
     max_height_px: HeightPx | None = None
     paused: bool | None = None
     priority: Priority | None = None
+    max_fps: Fps | None = None
 
 
 class Unsubscribe(Request):

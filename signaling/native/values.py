@@ -59,6 +59,7 @@ Payload = Annotated[
     PlainSerializer(_encode_base64, return_type=str),
 ]
 HeightPx = Annotated[int, Field(ge=0, le=MAX_HEIGHT_PX)]
+Fps = Annotated[int, Field(ge=0, le=240)]
 Priority = Annotated[int, Field(ge=1, le=255)]
 
 Kind = Literal["audio", "video"]

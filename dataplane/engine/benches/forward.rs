@@ -176,6 +176,7 @@ impl Bench {
             priority: 1,
             may_pause: false,
             paused: false,
+            keyframe_interval_ms: 0,
         };
         let now = self.now;
         self.server.handle_command(add(source, layer), now);

@@ -352,6 +352,8 @@ pub struct Wish {
     pub may_pause: bool,
     /// Nothing is sent at all.
     pub paused: bool,
+    /// Only keyframes, asked for so often (ms); 0: all pictures.
+    pub keyframe_interval_ms: u16,
 }
 
 /// How a member's data messages look on the wire.

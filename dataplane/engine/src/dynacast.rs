@@ -91,7 +91,14 @@ mod tests {
     use super::*;
 
     fn wish(max_height_px: u16) -> Wish {
-        Wish { max_height_px, max_temporal: 2, priority: 100, may_pause: true, paused: false }
+        Wish {
+            max_height_px,
+            max_temporal: 2,
+            priority: 100,
+            may_pause: true,
+            paused: false,
+            keyframe_interval_ms: 0,
+        }
     }
 
     #[test]

@@ -177,7 +177,8 @@ impl Engine {
         if let Some(at) = waiting {
             self.timers.arm(TimerKey::Transport(slot.transport), &mut transport.wake, at);
         }
-        (layers, slot.waits_for().map_or(0, |layer| 1 << layer))
+        let keyframe = slot.waits_for().or_else(|| slot.due_keyframe(turn.now));
+        (layers, keyframe.map_or(0, |layer| 1 << layer))
     }
 
     /// Looks again at what each slot of the track should get, after layers came or went.

@@ -93,6 +93,8 @@ pub(crate) struct Slot {
     pub(crate) rtx_ssrc: Option<u32>,
     codecs: Vec<SendCodec>,
     clock_rate: u32,
+    /// The far side is a server: everything inside a stream is sent, and it chooses.
+    publishes: bool,
     pub(crate) bound: Option<Bound>,
     /// Counts bindings: part of the name by which the sequence map knows a source.
     generation: u32,
@@ -112,6 +114,8 @@ pub(crate) struct Slot {
     timestamps: TimestampMap,
     payload: PayloadRewriter,
     descriptors: Rewriter,
+    /// When a keyframe was forwarded last.
+    last_keyframe: Option<Instant>,
     /// The receiver agreed to dependency descriptors, and to headers large enough for them.
     pub(crate) takes_descriptors: bool,
     /// The layer forwarded last, under the name the sequence map has for it.
@@ -140,7 +144,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// `random` decides where sequence numbers start.
-    pub(crate) fn new(spec: AddSlot, transport: usize, random: u64) -> Self {
+    pub(crate) fn new(spec: AddSlot, transport: usize, publishes: bool, random: u64) -> Self {
         let clock_rate = spec.codecs.first().map_or(90_000, |codec| codec.clock_rate);
         let (ranges, resent) = match spec.kind {
             MediaKind::Audio => (AUDIO_RANGES, AUDIO_RESPONDER_PACKETS),
@@ -156,6 +160,7 @@ impl Slot {
             rtx_ssrc: spec.rtx_ssrc,
             codecs: spec.codecs,
             clock_rate,
+            publishes,
             bound: None,
             generation: 0,
             selector: Selector::new(Codec::Opus, Shape::Simulcast),
@@ -169,6 +174,7 @@ impl Slot {
             timestamps: TimestampMap::new(clock_rate),
             payload: PayloadRewriter::default(),
             descriptors: Rewriter::default(),
+            last_keyframe: None,
             takes_descriptors: false,
             last_source: None,
             last_clock: None,

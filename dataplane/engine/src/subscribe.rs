@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rand::Rng;
 
-use crate::command::{AddSlot, Wish};
+use crate::command::{AddSlot, Role, Wish};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::ids::{SlotId, TrackId};
@@ -28,7 +28,9 @@ impl Engine {
         }
         transport.used_ssrcs.extend(ssrcs);
         let ssrc = spec.ssrc;
-        let key = self.slots.insert(Slot::new(spec, transport_key, self.random.next_u64()));
+        let publishes = transport.role == Role::Client;
+        let slot = Slot::new(spec, transport_key, publishes, self.random.next_u64());
+        let key = self.slots.insert(slot);
         transport.slots.push((ssrc, key));
         self.names.slots.insert(id, key);
     }
@@ -77,13 +79,12 @@ impl Engine {
 
     pub(crate) fn update_subscription(&mut self, id: SlotId, wish: Wish, now: Instant) {
         let Some(key) = self.slot_named(id, "UpdateSubscription") else { return };
-        if let Some(bound) = &mut self.slots[key].bound {
-            bound.wish = wish;
-            let track = bound.track;
-            self.follow_pins(track);
-            self.wishes_changed(track);
-            self.retarget_slot(key, now);
-        }
+        let slot = &mut self.slots[key];
+        slot.set_wish(wish);
+        let Some(track) = slot.bound.as_ref().map(|bound| bound.track) else { return };
+        self.follow_pins(track);
+        self.wishes_changed(track);
+        self.retarget_slot(key, now);
     }
 
     pub(crate) fn unsubscribe(&mut self, id: SlotId) {

@@ -328,6 +328,7 @@ impl Sim {
                 priority: 100,
                 may_pause: true,
                 paused: false,
+                keyframe_interval_ms: 0,
             },
             rates: self.publisher.rates(),
             heights_px: [180, 360, 720],

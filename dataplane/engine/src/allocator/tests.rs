@@ -35,6 +35,7 @@ fn track(slot: u64, class: Class, kbps: &[[u64; 3]], since: Instant) -> TrackInp
             priority: 100,
             may_pause: true,
             paused: false,
+            keyframe_interval_ms: 0,
         },
         rates: rates(kbps),
         heights_px: [180, 360, 720],

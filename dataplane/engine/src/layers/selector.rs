@@ -23,6 +23,15 @@ struct Position {
     complete: bool,
 }
 
+/// Which pictures are forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pictures {
+    All,
+    Keyframes,
+    /// All, once a keyframe has come: what is between refers to what was left out.
+    FromKeyframe,
+}
+
 /// Decides about each packet of a track for one subscriber. Make a new one for another track or
 /// another codec.
 ///
@@ -36,6 +45,9 @@ pub struct Selector {
     streams: Streams,
     filter: Filter,
     position: Position,
+    pictures: Pictures,
+    /// Timestamp of the newest keyframe.
+    key_picture: Option<u32>,
     /// A downgrade for congestion that waits for its keyframe.
     overloaded_since: Option<Instant>,
 }
@@ -51,8 +63,16 @@ impl Selector {
             streams: Streams::default(),
             filter: Filter::new(codec, shape),
             position: Position { first: 0, highest: 0, complete: true },
+            pictures: Pictures::All,
+            key_picture: None,
             overloaded_since: None,
         }
+    }
+
+    /// The same for one who passes on all there is inside a stream: a publisher, not a subscriber.
+    #[must_use]
+    pub fn whole(codec: Codec) -> Self {
+        Self { filter: Filter::Whole, ..Self::new(codec, Shape::Simulcast) }
     }
 
     /// The highest layers to forward from now on; None pauses, and what follows is a new start.
@@ -71,6 +91,15 @@ impl Selector {
         }));
         let overloaded = cause == Cause::Congestion && self.is_above_target();
         self.overloaded_since = overloaded.then(|| waited.unwrap_or(now));
+    }
+
+    /// Forward keyframes only, or all pictures again from the next keyframe on.
+    pub fn set_keyframes_only(&mut self, only: bool) {
+        self.pictures = match (self.pictures, only) {
+            (_, true) => Pictures::Keyframes,
+            (Pictures::Keyframes, false) => Pictures::FromKeyframe,
+            (now, false) => now,
+        };
     }
 
     /// Bit per stream that has packets now (all, until this is called). A subscription whose
@@ -121,6 +150,14 @@ impl Selector {
         let newest = packet.newest && packet.seq > self.position.highest;
         let gap = if newest { packet.seq - self.position.highest - 1 } else { 0 };
         let packet = Packet { newest, ..*packet };
+        if !self.follow_pictures(&packet) {
+            if newest {
+                self.position.highest = packet.seq;
+            }
+            // What is missing may be the end of the last keyframe.
+            let lost = if self.position.complete { gap } else { 0 };
+            return Decision::LeaveOut { lost: lost.min(u16::MAX.into()) as u16 };
+        }
         let verdict = self.filter.decide(&packet, gap.min(u16::MAX.into()) as u16, self.limit());
         if newest {
             self.position.highest = packet.seq;
@@ -137,6 +174,7 @@ impl Selector {
         if !self.is_above_target() {
             self.overloaded_since = None;
         }
+        self.follow_pictures(packet);
         let verdict = self.filter.start(packet, self.limit());
         let complete = verdict.marker || self.ends_picture(packet);
         self.position = Position { first: packet.seq, highest: packet.seq, complete };
@@ -159,7 +197,8 @@ impl Selector {
         if self.audio {
             return None;
         }
-        let here = || self.streams.current().filter(|_| self.filter.needs_keyframe());
+        let needed = || self.filter.needs_keyframe() || self.pictures == Pictures::FromKeyframe;
+        let here = || self.streams.current().filter(|_| needed());
         self.streams.waits_for().or_else(here)
     }
 
@@ -206,6 +245,17 @@ impl Selector {
                 Layer { temporal, ..Layer::TOP }
             }
         }
+    }
+
+    /// Whether the packet's picture is wanted at all.
+    fn follow_pictures(&mut self, packet: &Packet<'_>) -> bool {
+        if packet.frame.keyframe == Keyframe::Yes && packet.newest {
+            self.key_picture = Some(packet.timestamp);
+            if self.pictures == Pictures::FromKeyframe {
+                self.pictures = Pictures::All;
+            }
+        }
+        self.pictures == Pictures::All || self.key_picture == Some(packet.timestamp)
     }
 
     /// Forwards larger pictures than the target's.

@@ -141,6 +141,7 @@ impl Slot {
         }
         if packet.frame.keyframe == Keyframe::Yes && self.kind == MediaKind::Video {
             self.responder.on_keyframe(index);
+            self.last_keyframe = Some(now);
         }
         Ok(Rewritten {
             index,
@@ -188,6 +189,7 @@ impl Slot {
         self.report_at = Some(now + FIRST_REPORT_AFTER);
         if video {
             self.responder.on_keyframe(index);
+            self.last_keyframe = Some(now);
         }
         // The receiver still has the orientation of the layer before.
         let orientation = packet.extensions.orientation.or(self.orientation);
@@ -280,7 +282,8 @@ impl Slot {
     /// What decides about a packet. Without descriptors a receiver finds no way among layers that
     /// are told by them, so it gets the whole stream.
     fn view<'a>(&self, packet: &'a SourcePacket, newest: bool) -> Packet<'a> {
-        let described = packet.described.as_ref().filter(|_| self.takes_descriptors);
+        let described =
+            packet.described.as_ref().filter(|_| self.takes_descriptors && !self.publishes);
         Packet {
             stream: packet.layer,
             seq: packet.ext_seq,

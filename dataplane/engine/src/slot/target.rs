@@ -1,7 +1,7 @@
 //! Which track a slot carries, and the highest of its layers that it forwards. Which packets that
 //! makes is decided in [`crate::layers`].
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Bound, Slot};
 use crate::codec::Codec;
@@ -15,10 +15,8 @@ use crate::track::Track;
 impl Slot {
     /// Carries `track` from now on. False if it shares no codec with the subscriber.
     pub(crate) fn bind(&mut self, key: usize, track: &Track, wish: Wish) -> bool {
-        if let Some(bound) = &mut self.bound
-            && bound.track == key
-        {
-            bound.wish = wish;
+        if self.bound.as_ref().is_some_and(|bound| bound.track == key) {
+            self.set_wish(wish);
             return true;
         }
         let payload_types = self.payload_types(&track.codecs);
@@ -36,6 +34,21 @@ impl Slot {
         let red = red.map(|red| red as u8);
         self.bound = Some(Bound { track: key, wish, payload_types, fixed_layer, red });
         true
+    }
+
+    /// The subscriber wants something else of the same track.
+    pub(crate) fn set_wish(&mut self, wish: Wish) {
+        let Some(bound) = &mut self.bound else { return };
+        bound.wish = wish;
+        self.selector.set_keyframes_only(wish.keyframe_interval_ms > 0);
+    }
+
+    /// The stream of which a subscriber of keyframes alone is due the next one.
+    pub(crate) fn due_keyframe(&self, now: Instant) -> Option<u8> {
+        let interval = self.bound.as_ref()?.wish.keyframe_interval_ms;
+        let interval = Duration::from_millis(interval.into());
+        let last = self.last_keyframe.filter(|_| !interval.is_zero())?;
+        self.stream().filter(|_| now.saturating_duration_since(last) >= interval)
     }
 
     /// Carries nothing from now on. Returns the track it carried.
@@ -101,8 +114,13 @@ impl Slot {
             return;
         }
         self.stop(Situation::Rebound);
-        let mut selector = Selector::new(codec, track.shape());
+        let mut selector = match self.publishes {
+            true => Selector::whole(codec),
+            false => Selector::new(codec, track.shape()),
+        };
         selector.set_live(self.live);
+        let wish = self.bound.as_ref().map(|bound| bound.wish);
+        selector.set_keyframes_only(wish.is_some_and(|wish| wish.keyframe_interval_ms > 0));
         selector.set_target(self.target, Cause::Wish, now);
         self.selector = selector;
     }

@@ -10,6 +10,7 @@ mod bad_path;
 mod bottleneck;
 mod data;
 mod dynacast;
+mod fairness;
 mod handshake;
 mod hostile;
 mod join;

@@ -337,8 +337,14 @@ impl Call {
     }
 }
 
-const WISH: Wish =
-    Wish { max_height_px: 4320, max_temporal: 7, priority: 100, may_pause: false, paused: false };
+const WISH: Wish = Wish {
+    max_height_px: 4320,
+    max_temporal: 7,
+    priority: 100,
+    may_pause: false,
+    paused: false,
+    keyframe_interval_ms: 0,
+};
 
 fn call_subscribe(
     subscriber: usize,

@@ -340,6 +340,7 @@ fn wish(object: &Bound<'_, PyAny>) -> PyResult<Wish> {
         priority: fields.get("priority")?,
         may_pause: fields.get("may_pause")?,
         paused: fields.get("paused")?,
+        keyframe_interval_ms: fields.get("keyframe_interval_ms")?,
     })
 }
 

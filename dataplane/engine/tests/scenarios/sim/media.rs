@@ -89,7 +89,14 @@ fn send_codecs(payloads: &[Payload]) -> Vec<SendCodec> {
 }
 
 pub fn wish(max_height_px: u16) -> Wish {
-    Wish { max_height_px, max_temporal: 3, priority: 1, may_pause: true, paused: false }
+    Wish {
+        max_height_px,
+        max_temporal: 3,
+        priority: 1,
+        may_pause: true,
+        paused: false,
+        keyframe_interval_ms: 0,
+    }
 }
 
 impl Sim {
