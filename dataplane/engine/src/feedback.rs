@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::net::TransmitArena;
 use crate::pace::pace_again;
+use crate::responder::NotResent;
 use crate::ring::RingMessage;
 use crate::rtcp::{
     Compound, DlrrItem, Nack, ReportBlock, Rtcp, SenderInfo, Twcc, Xr, XrBlock, write_dlrr,
@@ -20,6 +21,8 @@ use crate::units::Bitrate;
 
 /// Packets of one compound that are looked at: more is no report but an attack.
 const MAX_PACKETS: usize = 64;
+/// Packets of one NACK that the repair budget may owe: about a keyframe's worth, which is then better.
+const MAX_UNPAID: u32 = 32;
 
 impl Engine {
     /// A decrypted compound of the transport's peer. What comes before a malformed part counts.
@@ -101,7 +104,8 @@ impl Engine {
         self.follow_form(slot_key);
     }
 
-    /// Packets a subscriber misses: sent again from the cache while its budget lasts.
+    /// Packets a subscriber misses: sent again from the cache while its budget lasts. Where that will
+    /// not do it is not left to wait until its own patience ends: it gets a keyframe.
     fn on_nack(&mut self, key: usize, nack: &Nack<'_>, now: Instant) {
         let Some((slot_key, _)) = self.slot_of(key, nack.media_ssrc) else { return };
         let turn = Turn::new(now, self.clock.at(now));
@@ -111,6 +115,7 @@ impl Engine {
             return;
         };
         let rtt = transport.rtt.get();
+        let (mut hopeless, mut unpaid) = (false, 0);
         transport.repair.start_packet();
         for sequence in nack.sequences() {
             if !transport.repair.admit_number(now) {
@@ -128,8 +133,14 @@ impl Engine {
             }
             let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
             let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
-            let wanted = !slot.is_leaving() && slot.responder.admit(out, rtt, now).is_ok();
-            if !wanted || !transport.repair.take(packet.payload.len(), now) {
+            let admitted = slot.responder.admit(out, rtt, now);
+            hopeless |= admitted == Err(NotResent::TooOften);
+            if slot.is_leaving() || admitted.is_err() {
+                continue;
+            }
+            if !transport.repair.take(packet.payload.len(), now) {
+                slot.responder.retract(out);
+                unpaid += 1;
                 continue;
             }
             let Some(resent) = slot.resend(packet, out) else { continue };
@@ -139,6 +150,11 @@ impl Engine {
             if let Err(reason) = sent {
                 self.out.drops.count(reason);
             }
+        }
+        let layer = slot.stream().filter(|_| slot.kind == MediaKind::Video);
+        let track = slot.bound.as_ref().map(|bound| bound.track);
+        if let (Some(layer), Some(track), true) = (layer, track, hopeless || unpaid > MAX_UNPAID) {
+            self.want_keyframe(track, layer, now);
         }
         self.arm_transport(key);
     }
@@ -239,8 +255,13 @@ fn repeat(
     let sent = slot.sent.get_or_insert_with(SentRing::new);
     let (Some(datagram), Some(tuple)) = (sent.get(out), transport.tuple) else { return };
     let wanted = !leaving && slot.responder.admit(out, transport.rtt.get(), now).is_ok();
-    if wanted && transport.repair.take(datagram.len(), now) {
+    if !wanted {
+        return;
+    }
+    if transport.repair.take(datagram.len(), now) {
         arena.push(tuple, datagram);
         slot.stats.resent += 1;
+    } else {
+        slot.responder.retract(out);
     }
 }

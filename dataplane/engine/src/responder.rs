@@ -97,6 +97,16 @@ impl Responder {
         Ok(())
     }
 
+    /// What was admitted could not be paid for: it may be asked for again.
+    pub fn retract(&mut self, out: u64) {
+        let at = self.index(out);
+        self.sent[at] =
+            self.sent[at].filter(|sent| sent.out != out || sent.answers > 1).map(|sent| {
+                let answers = sent.answers - u8::from(sent.out == out);
+                Sent { answers, ..sent }
+            });
+    }
+
     fn index(&self, out: u64) -> usize {
         out as usize & (self.sent.len() - 1)
     }
@@ -208,6 +218,19 @@ mod tests {
         assert_eq!(responder.admit(7, RTT, start + ms(100)), Ok(()));
         assert_eq!(responder.admit(7, RTT, start + ms(900)), Err(NotResent::TooOften));
         assert_eq!(responder.admit(8, RTT, start), Ok(()));
+    }
+
+    #[test]
+    fn what_was_not_paid_for_is_no_answer() {
+        let start = Instant::now();
+        let mut responder = Responder::new(64);
+        for i in 0..10 {
+            assert_eq!(responder.admit(7, RTT, start + ms(50 * i)), Ok(()));
+            responder.retract(7);
+        }
+        responder.retract(8);
+        assert_eq!(responder.admit(7, RTT, start + ms(500)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(501)), Err(NotResent::TooSoon));
     }
 
     #[test]
