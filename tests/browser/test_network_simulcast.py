@@ -18,10 +18,19 @@ TOP_PX = 720
 START_S = 25.0
 """From the publisher's first packet to all layers: libwebrtc's own start, and probing."""
 BACK_S = 15.0
+RESIZE_LIMIT_S = 10.0
+UPLINK_S = 8.0
+LOSS_S = 12.0
+QUEUE_S = 1.0
+"""How deep the bottleneck is."""
 SAMPLING_S = 0.5
 SQUEEZED_S = 10.0
-FREEZE_S = 0.5
+FREEZE_S = 1.0
+"""Of one sample, which may have seen two of 500 ms."""
+RESUMED_S = 0.3
 CONCEALED = 0.02
+DRAINED_S = 2.5
+"""A deep queue filled at 2 Mbit/s before the first report of it, emptied at 300 kbit/s; and sampling."""
 
 
 async def scenario(call: NetworkCall) -> None:
@@ -37,11 +46,21 @@ async def scenario(call: NetworkCall) -> None:
     await call.until(shows(TOP_PX), call.bob, START_S)
     call.mark("no limit")
     await call.watch(6)
-    await call.bottleneck(2_000_000, queue_ms=1000)
+    await call.bob.show(320, 180)
+    call.mark("small")
+    await call.bob.page.wait_for(picture_of(180), RESIZE_LIMIT_S)
+    call.mark("180 px")
+    await call.watch(1)
+    await call.bob.show(1280, 720)
+    call.mark("large")
+    await call.bob.page.wait_for(picture_of(TOP_PX), RESIZE_LIMIT_S)
+    call.mark("720 px")
+    await call.watch(3)
+    await call.bottleneck(2_000_000, queue_ms=round(QUEUE_S * 1000))
     await call.watch(5)
-    await call.bottleneck(300_000, queue_ms=1000)
+    await call.bottleneck(300_000, queue_ms=round(QUEUE_S * 1000))
     await call.watch(SQUEEZED_S)
-    await call.bottleneck(2_000_000, queue_ms=1000)
+    await call.bottleneck(2_000_000, queue_ms=round(QUEUE_S * 1000))
     await call.until(shows(TOP_PX), call.bob, BACK_S)
     await call.watch(4)
     await call.bob_link.down("down=1")
@@ -52,11 +71,23 @@ async def scenario(call: NetworkCall) -> None:
     await call.bob_link.up(UNLIMITED)
     call.mark("link is back")
     await call.watch(6)
-    await call.bob_link.down("loss=0.05 delay_ms=20 jitter_ms=30 reorder=1")
-    await call.bob_link.up("loss=0.05 delay_ms=50")
-    call.mark("5% loss, 100 ms, jitter")
-    await call.watch(15)
+    await call.bob_link.down("loss=0.01 delay_ms=20 jitter_ms=30 reorder=1")
+    await call.bob_link.up("loss=0.01 delay_ms=50")
+    call.mark("1% loss, 100 ms, jitter")
+    await call.watch(LOSS_S)
+    call.mark("end of loss")
+    await call.bob_link.down(UNLIMITED)
+    await call.bob_link.up(UNLIMITED)
+    await call.watch(3)
+    await call.ann_link.up("rate=600000 queue_ms=500")
+    call.mark("uplink 0.6 Mbit/s")
+    await call.watch(UPLINK_S)
     call.mark("end")
+
+
+def picture_of(height_px: int) -> str:
+    """Whether the receiver shows a picture of this height."""
+    return f"document.querySelector('video').videoHeight === {height_px}"
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +109,57 @@ def test_without_a_limit_the_camera_is_worth_2_mbit_and_the_top_layer_is_seen(ca
     assert call.sent_bps(ANN, since, until) >= 2e6
     assert {height for _, height in call.heights(BOB, since, until)} == {TOP_PX}
     assert call.longest_freeze_s(BOB, since, until) == 0
+
+
+def test_a_smaller_picture_is_sent_within_a_second_of_the_narrowing(call: Recording) -> None:
+    since = call.mark("0.3 Mbit/s")
+    layers = [(s["at_s"], slot["layer"]) for s in call.server for slot in s["video"]]
+    fallen = next((at for at, layer in layers if at > since and layer < 2), None)
+    assert fallen is not None, "the top layer was sent on"
+    assert fallen - since <= 1 + 2 * SAMPLING_S
+    # The first packet of the smaller picture waits behind what the path's queue holds.
+    assert call.longest_freeze_s(BOB, since, since + SQUEEZED_S) <= QUEUE_S + FREEZE_S
+    assert call.frames(BOB, since + 2, since + SQUEEZED_S) >= 3 * (SQUEEZED_S - 2)
+
+
+def test_promise_38_audio_stays_clean_while_video_is_squeezed(call: Recording) -> None:
+    # What was in the path's queue when it narrowed holds everything up until it has passed.
+    since = call.mark("0.3 Mbit/s")
+    assert call.concealed_share(BOB, since + DRAINED_S, since + SQUEEZED_S) < CONCEALED
+
+
+def test_the_top_layer_is_back_in_time_and_stays(call: Recording) -> None:
+    since, until = call.mark("2 Mbit/s"), call.mark("outage")
+    heights = call.heights(BOB, since, until)
+    back = next((at for at, height in heights if height == TOP_PX), None)
+    assert back is not None, heights
+    assert back - since <= BACK_S + SAMPLING_S
+    assert call.switches(BOB, back, until) == 0
+    assert call.longest_freeze_s(BOB, since, until) <= FREEZE_S
+
+
+def test_promise_08_sound_is_back_at_once_after_an_outage(call: Recording) -> None:
+    since = call.mark("link is back")
+    before = call.packets(BOB, since - 1, since, "audio")[-1][1]
+    back = next(at for at, packets in call.packets(BOB, since, since + 5, "audio") if packets > before)
+    assert back - since <= RESUMED_S + SAMPLING_S
+    assert call.concealed_share(BOB, back, back + 4) * 4 <= RESUMED_S, "what was made up since"
+
+
+def test_promise_02_lost_frames_are_not_heard(call: Recording) -> None:
+    since, until = call.mark("1% loss, 100 ms, jitter") + 2, call.mark("end of loss")
+    assert call.totals["bob"]["down"]["dropped_random"] > 0
+    assert call.concealed_share(BOB, since, until) < CONCEALED
+    assert call.mean_concealment_s(BOB, since, until) <= 0.04
+
+
+def test_promise_35_the_size_on_screen_chooses_the_layer(call: Recording) -> None:
+    assert call.mark("180 px") - call.mark("small") <= 1.0
+    assert call.mark("720 px") - call.mark("large") <= 2.0
+
+
+def test_a_narrow_way_up_costs_layers_and_not_the_call(call: Recording) -> None:
+    since, until = call.mark("uplink 0.6 Mbit/s") + 3, call.mark("end")
+    assert call.sent_bps(ANN, since, until) <= 700_000
+    assert call.frames(BOB, since, until) >= 5 * (until - since)
+    assert call.concealed_share(BOB, since, until) < CONCEALED
