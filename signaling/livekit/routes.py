@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from sfu.core.codecs import MediaKind
+from sfu.core.codecs import Codec, MediaKind
 from sfu.core.errors import (
     AirsideError,
     DrainingError,
@@ -103,7 +103,8 @@ def install(app: FastAPI, edge: Edge, context: LiveKitContext) -> None:
 def publish_codecs(policy: CodecPolicy) -> tuple[models.Codec, ...]:
     """What clients may publish, as they are told."""
     kinds = (MediaKind.VIDEO, MediaKind.AUDIO)
-    return tuple(models.Codec(mime=codec.mime) for kind in kinds for codec in policy.enabled(kind))
+    enabled = (codec for kind in kinds for codec in policy.enabled(kind) if codec is not Codec.RED)
+    return tuple(models.Codec(mime=codec.mime) for codec in enabled)
 
 
 class RtcEndpoint:

@@ -53,6 +53,9 @@ class CodecPolicy:
     def of(cls, names: Iterable[str]) -> CodecPolicy:
         """These codecs, by their names. ValueError for one that the packet plane does not know."""
         codecs = [Codec(name) for name in names]
+        if Codec.OPUS in codecs:
+            # Redundancy around Opus is no codec of its own.
+            codecs.append(Codec.RED)
         return cls(
             audio=tuple(codec for codec in codecs if codec.kind is MediaKind.AUDIO),
             video=tuple(codec for codec in codecs if codec.kind is MediaKind.VIDEO),

@@ -224,7 +224,7 @@ export class Room extends EventTarget {
     this._pc = pc;
     this._binding.clear();
     for (const [kind, count] of Object.entries(SPARE_SECTIONS)) {
-      for (let i = 0; i < count; i += 1) pc.addTransceiver(kind, { direction: 'recvonly' });
+      for (let i = 0; i < count; i += 1) receive(pc, kind);
     }
     this._channels = {
       reliable: pc.createDataChannel('reliable', { ordered: true }),
@@ -517,8 +517,8 @@ const HANDLERS = {
     this._emit('trackunsubscribed', { track, participant: track.participant });
   },
   sections_needed({ audio, video }) {
-    for (let i = 0; i < audio; i += 1) this._pc.addTransceiver('audio', { direction: 'recvonly' });
-    for (let i = 0; i < video; i += 1) this._pc.addTransceiver('video', { direction: 'recvonly' });
+    for (let i = 0; i < audio; i += 1) receive(this._pc, 'audio');
+    for (let i = 0; i < video; i += 1) receive(this._pc, 'video');
     this._negotiate([]).catch((error) => this._emit('error', { error }));
   },
   subscription_failed({ track_id: id, code, message }) {
@@ -591,6 +591,19 @@ export async function devices() {
   const all = await navigator.mediaDevices.enumerateDevices();
   const of = (kind) => all.filter((d) => d.kind === kind);
   return { microphones: of('audioinput'), cameras: of('videoinput'), speakers: of('audiooutput') };
+}
+
+const DEPENDENCY_DESCRIPTOR =
+  'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
+
+/** A section to receive in. AV1 of several layers needs a header extension that browsers offer only when asked. */
+function receive(pc, kind) {
+  const transceiver = pc.addTransceiver(kind, { direction: 'recvonly' });
+  const extensions = transceiver.getHeaderExtensionsToNegotiate?.();
+  const wanted = extensions?.find((e) => e.uri === DEPENDENCY_DESCRIPTOR);
+  if (!wanted || kind !== 'video') return;
+  wanted.direction = 'sendrecv';
+  transceiver.setHeaderExtensionsToNegotiate(extensions);
 }
 
 function preferCodec(transceiver, name) {

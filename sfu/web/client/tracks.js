@@ -110,7 +110,9 @@ export class RemoteTrack extends EventTarget {
 
   /** The smallest layer that fills so many pixels; a little stretching is not worth the next one. */
   _layerFor(px) {
-    const layers = (this.info.layers ?? []).map((l) => l.height).filter((h) => h > 0);
+    const announced = (this.info.layers ?? []).map((l) => l.height).filter((h) => h > 0);
+    // Layers inside one stream are not announced: each has half the height of the next.
+    const layers = announced.length === 1 ? [4, 2, 1].map((part) => announced[0] / part) : announced;
     if (px === 0 || layers.length === 0) return px;
     const enough = layers.filter((h) => h >= px * (1 - STRETCH));
     return enough.length > 0 ? Math.min(...enough) : Math.max(...layers);
