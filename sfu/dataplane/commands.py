@@ -108,6 +108,15 @@ class RestartIce:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitSending:
+    """Sends no more than that, however much the path takes. Does nothing without congestion control."""
+
+    transport: TransportId
+    bitrate_bps: int | None
+    """The estimate is never above it; None lifts the limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveTransport:
     """Sends close_notify, forgets the transport with its tracks, slots and channels."""
 
@@ -421,6 +430,7 @@ Command = (
     | SetRemote
     | AddRemoteCandidate
     | RestartIce
+    | LimitSending
     | RemoveTransport
     | AddTrack
     | SetTrackMuted

@@ -20,6 +20,7 @@ from sfu.dataplane.commands import (
     AddTrack,
     AddTransport,
     Command,
+    LimitSending,
     RemoveDataTrack,
     RemoveMember,
     RemoveSlot,
@@ -147,7 +148,7 @@ class Placement:
         match command:
             case AddTransport():
                 yield self._add_transport(command), command
-            case SetRemote() | AddRemoteCandidate() | RestartIce():
+            case SetRemote() | AddRemoteCandidate() | RestartIce() | LimitSending():
                 yield self._transport(command.transport).worker, command
             case RemoveTransport():
                 yield self._transport(command.transport).worker, command

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from sfu.core.errors import InvalidRequestError, LimitExceededError, SessionGoneError, TrackNotFoundError
 from sfu.core.ids import DataTrackSid, Identity, ParticipantSid, RoomName, SessionId, TrackSid
 from sfu.core.shared import Shared
+from sfu.dataplane.commands import LimitSending
 from sfu.participants.audience import Audience
 from sfu.participants.info import ParticipantInfo, RoomInfo
 from sfu.participants.participant import Participant
@@ -26,6 +27,9 @@ MAX_CANDIDATE_CHARACTERS = 1024
 
 MAX_PRETENCE_S = 60.0
 """Longest that somebody is shown as a speaker who only pretends to be."""
+
+MAX_LIMIT_BPS = 10**12
+"""Nobody is sent a thousandth of it: more is a mistake."""
 
 log = logging.getLogger(__name__)
 
@@ -185,6 +189,21 @@ class Session:
         room.pretend_speaker(member, True)
         end = min(max(duration_s, 0.0), MAX_PRETENCE_S)
         room.context.clock.call_later(end, lambda: room.pretend_speaker(member, False))
+
+    def limit_receiving(self, bitrate_bps: int) -> None:
+        """Be sent no more than that, as if the network took no more; 0 lifts it.
+
+        Holds for the transport that brings media now. Nothing happens where `rtc.congestion_control` is off.
+
+        Raises:
+            InvalidRequestError: It is negative or not of this world.
+        """
+        room, member = self._room, self._require()
+        if not 0 <= bitrate_bps <= MAX_LIMIT_BPS:
+            raise InvalidRequestError("bitrate_bps", f"must be between 0 and {MAX_LIMIT_BPS}")
+        receiving = member.receiving
+        if receiving is not None and receiving.peer.plan is not None:
+            room.context.plane.apply([LimitSending(receiving.transport, bitrate_bps or None)])
 
     def set_auto_subscribe(self, auto: bool) -> None:
         """Whether tracks come unasked, from now on."""

@@ -218,6 +218,8 @@ class Handlers:
                 self._session.pretend_to_speak(float(message.speaker_update))
             case "node_failure" | "migration" | "switch_candidate_protocol":
                 self._close(CloseCode.DONE, "as the scenario wants it")
+            case "subscriber_bandwidth":
+                self._session.limit_receiving(message.subscriber_bandwidth)
             case "server_leave":
                 self._session.leave(sink.LeaveCode.SERVER_SHUTDOWN)
                 self._send(responses.leave(sink.LeaveCode.SERVER_SHUTDOWN, sink.Reconnect.NO))

@@ -238,6 +238,8 @@ class TestBorder:
             ),
             commands.AddRemoteCandidate(TransportId(1), ("192.0.2.1", 10)),
             commands.RestartIce(TransportId(1), local),
+            commands.LimitSending(TransportId(1), 100_000),
+            commands.LimitSending(TransportId(1), None),
             self.track(),
             dataclasses.replace(self.track(), source=commands.RingSource(WorkerId(0))),
             dataclasses.replace(self.track(), source=commands.LocalSource()),

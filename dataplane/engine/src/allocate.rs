@@ -8,7 +8,7 @@ use crate::command::Wish;
 use crate::engine::Engine;
 use crate::event::{Event, SlotAllocation};
 use crate::forward::retarget;
-use crate::ids::{RoomId, SlotId};
+use crate::ids::{RoomId, SlotId, TransportId};
 use crate::layer::Layer;
 use crate::layers::{MAX_OVERLOAD, Shape};
 use crate::slot::Slot;
@@ -45,6 +45,16 @@ impl Engine {
         self.allocate_if_due(key, now);
         self.follow_hold(key, now);
         self.arm_transport(key);
+    }
+
+    /// Somebody else than the path says how much may be sent.
+    pub(crate) fn limit_sending(&mut self, id: TransportId, limit: Option<Bitrate>, now: Instant) {
+        let Some(key) = self.transport_named(id, "LimitSending") else { return };
+        let Some(sending) = &mut self.transports[key].sending else { return };
+        sending.set_limit(limit);
+        self.want_allocation(key);
+        self.allocate_due(now);
+        self.follow_estimate(key, now);
     }
 
     /// Stops video while the path's queue is too long, and starts it again at keyframes made then.

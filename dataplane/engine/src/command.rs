@@ -10,6 +10,7 @@ use crate::codec::Codec;
 use crate::ids::{ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use crate::load::{GeneratorSpec, MeterId};
 use crate::rtp::{ExtensionKind, PlayoutDelay};
+use crate::units::Bitrate;
 
 /// ICE user fragment and password of one side (RFC 8445 section 5.3).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +50,14 @@ pub enum Command {
         transport: TransportId,
         /// The credentials now in signaling.
         local: IceCredentials,
+    },
+    /// Sends no more than that, however much the path takes. Does nothing on a transport without
+    /// congestion control.
+    LimitSending {
+        /// Which transport.
+        transport: TransportId,
+        /// The estimate is never above it; `None` lifts the limit.
+        limit: Option<Bitrate>,
     },
     /// Sends close_notify, forgets the transport with its tracks, slots and channels.
     RemoveTransport {

@@ -24,6 +24,9 @@ impl Engine {
                 self.add_candidate(transport, address, now);
             }
             Command::RestartIce { transport, local } => self.restart_ice(transport, local),
+            Command::LimitSending { transport, limit } => {
+                self.limit_sending(transport, limit, now);
+            }
             Command::RemoveTransport { transport } => self.remove_transport(transport, now),
             Command::AddTrack(spec) => self.add_track(spec, now),
             Command::SetTrackMuted { track, muted } => self.set_track_muted(track, muted, now),

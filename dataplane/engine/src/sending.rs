@@ -172,7 +172,7 @@ impl Sending {
         }
     }
 
-    /// The path has shown a limit: until then the estimate is a guess, for which nobody is paused.
+    /// A limit is known: until then the estimate is a guess, for which nobody is paused.
     pub(crate) fn is_proven(&self) -> bool {
         self.estimator.is_proven()
     }
@@ -182,9 +182,19 @@ impl Sending {
         self.estimator.estimate()
     }
 
+    /// Never more than this, whatever the path takes.
+    pub(crate) fn set_limit(&mut self, limit: Option<Bitrate>) {
+        self.estimator.set_limit(limit);
+        self.follow_estimate();
+    }
+
     /// What the allocator must know of the path.
     pub(crate) fn link(&mut self, now: Instant) -> LinkState {
-        let estimate = if self.is_deaf(now) { Bitrate::MAX } else { self.estimator.estimate() };
+        let estimate = if self.is_deaf(now) {
+            self.estimator.limit().unwrap_or(Bitrate::MAX)
+        } else {
+            self.estimator.estimate()
+        };
         LinkState {
             estimate,
             audio: self.audio.get(now),
@@ -205,7 +215,8 @@ impl Sending {
         self.estimator.handle_timeout(now);
         self.follow_path_queue(now);
         if self.is_deaf(now) {
-            self.pacer.set_estimate(UNLIMITED, Bitrate::ZERO);
+            let estimate = self.estimator.limit().unwrap_or(UNLIMITED);
+            self.pacer.set_estimate(estimate, Bitrate::ZERO);
             return;
         }
         if let Some(cluster) = self.estimator.poll_probe(now) {

@@ -10,6 +10,7 @@ from livekit.protocol import models, rtc
 from sfu.core.ids import ParticipantSid, TrackSid
 from sfu.core.quality import QualityClass
 from sfu.core.shared import Shared
+from sfu.dataplane.commands import LimitSending
 from sfu.dataplane.events import AllocationReason
 from sfu.participants.info import ParticipantQuality
 from sfu.participants.sink import QualityChanged, StreamStateChanged, WantedLayer, WantedLayersChanged
@@ -88,6 +89,21 @@ def test_whoever_pretends_to_speak_is_shown_for_a_while(alice: Wire) -> None:
     alice.world.settle(4)
     (speaker,) = bob.last("speakers_changed").speakers
     assert not speaker.active
+
+
+def test_whoever_wants_a_narrow_network_is_sent_less(alice: Wire) -> None:
+    for bandwidth in (100_000, 0, -1, 2**62):
+        alice.ask(simulate=rtc.SimulateScenario(subscriber_bandwidth=bandwidth))
+    told = alice.world.plane.sent(LimitSending)
+    assert [command.bitrate_bps for command in told] == [100_000, None]
+    assert {command.transport for command in told} == alice.world.plane.transports.keys()
+    assert alice.closed is None
+
+
+def test_nothing_is_narrowed_that_is_not_agreed_yet(alice: Wire) -> None:
+    bob = Wire(alice.world, "bob", single=False).join()
+    bob.ask(simulate=rtc.SimulateScenario(subscriber_bandwidth=100_000))
+    assert not alice.world.plane.sent(LimitSending)
 
 
 def test_the_number_of_people_follows(alice: Wire) -> None:

@@ -86,6 +86,8 @@ pub struct SendSide {
     last_feedback: Option<Instant>,
     /// Delay, loss or the peer's word has limited it.
     proven: bool,
+    /// Set from outside.
+    limit: Option<Bitrate>,
     batch: Vec<Outcome>,
 }
 
@@ -110,6 +112,7 @@ impl SendSide {
             base: Base::default(),
             last_feedback: None,
             proven: false,
+            limit: None,
             batch: Vec::new(),
         }
     }
@@ -117,6 +120,12 @@ impl SendSide {
     /// How much may be sent now, audio and retransmissions included.
     #[must_use]
     pub fn estimate(&self) -> Bitrate {
+        let path = self.path();
+        self.limit.map_or(path, |limit| path.min(limit).max(self.config.min))
+    }
+
+    /// What the path takes, whatever may be sent.
+    fn path(&self) -> Bitrate {
         let mut estimate = self.aimd.estimate();
         if let Some(limit) = self.loss.limit() {
             estimate = estimate.min(limit);
@@ -140,10 +149,22 @@ impl SendSide {
         }
     }
 
-    /// The path has shown a limit once: before that, the estimate is a guess.
+    /// The path has shown a limit once, or one was set: before that, the estimate is a guess.
     #[must_use]
     pub fn is_proven(&self) -> bool {
-        self.proven
+        self.proven || self.limit.is_some()
+    }
+
+    /// Caps the estimate, though not below `config.min`; `None` lifts that. What is known of the path
+    /// stays.
+    pub fn set_limit(&mut self, limit: Option<Bitrate>) {
+        self.limit = limit;
+    }
+
+    /// What [`set_limit`](Self::set_limit) said.
+    #[must_use]
+    pub fn limit(&self) -> Option<Bitrate> {
+        self.limit
     }
 
     /// The queue on the path, ours and others': how much longer than the least round trip of the
@@ -155,13 +176,16 @@ impl SendSide {
         if !self.proven {
             return measured;
         }
-        let on_the_way = DataSize::of(self.history.in_flight()) / self.estimate();
+        let on_the_way = DataSize::of(self.history.in_flight()) / self.path();
         measured.max(on_the_way.saturating_sub(silence + self.base.least() + USUAL_SILENCE))
     }
 
     /// What the next better allocation needs in all; probing goes there and no further.
     pub fn set_goal(&mut self, goal: Option<Bitrate>) {
-        self.prober.set_goal(goal.map(|goal| goal.min(self.config.max)));
+        let most = self.limit.unwrap_or(Bitrate::MAX).min(self.config.max);
+        // A path that takes what may be sent has nothing more to show.
+        let open = goal.filter(|_| self.limit.is_none_or(|limit| self.path() < limit));
+        self.prober.set_goal(open.map(|goal| goal.min(most)));
     }
 
     /// A packet with transport-wide sequence number `seq` leaves; `size` counts IP and UDP.

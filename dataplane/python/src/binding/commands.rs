@@ -14,6 +14,7 @@ use airside_engine::command::{
 use airside_engine::ids::{ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use airside_engine::load::{AudioSpec, GeneratorSpec, MeterId, VideoLayerSpec, VideoSpec};
 use airside_engine::rtp::{ExtensionKind, PlayoutDelay};
+use airside_engine::units::Bitrate;
 use pyo3::conversion::FromPyObjectOwned;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -139,6 +140,10 @@ pub(super) fn command(object: &Bound<'_, PyAny>) -> PyResult<Command> {
         "RestartIce" => Command::RestartIce {
             transport: fields.transport()?,
             local: fields.with("local", credentials)?,
+        },
+        "LimitSending" => Command::LimitSending {
+            transport: fields.transport()?,
+            limit: fields.get::<Option<u64>>("bitrate_bps")?.map(Bitrate::bps),
         },
         "RemoveTransport" => Command::RemoveTransport { transport: fields.transport()? },
         "AddTrack" => Command::AddTrack(add_track(&fields)?),

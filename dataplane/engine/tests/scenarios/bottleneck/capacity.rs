@@ -1,7 +1,10 @@
 //! Paths that stay as they are: each is used for what it can take, calmly.
 
+use std::time::Duration;
+
 use airside_engine::command::Command;
 use airside_engine::rtp::ExtensionKind;
+use airside_engine::units::Bitrate;
 
 use super::{Call, MS, S, allocations, estimate_bps, layer};
 use crate::sim::viewer::longest_freeze;
@@ -93,4 +96,31 @@ fn a_receiver_with_nothing_but_remb_is_limited_by_its_word() {
     let seen = format!("{:?}", allocations(&sim, slot.slot));
     assert!(!estimate_bps(&sim, bob).is_nan(), "{seen}");
     assert!(layer(&sim, slot).is_some_and(|layer| layer < 2), "{seen}");
+}
+
+#[test]
+fn a_limit_from_outside_makes_the_picture_smaller_until_it_is_lifted() {
+    let mut call = Call::over("rate=8000000 queue_ms=300 delay_ms=25", 545);
+    let limit = |call: &mut Call, limit| {
+        let transport = call.viewer.transport;
+        call.sim.command(call.viewer.worker, Command::LimitSending { transport, limit });
+        call.sim.now - call.sim.start
+    };
+    call.run(10 * S);
+    assert_eq!(call.trace.last().unwrap().layer, Some(2), "{:?}", call.allocations());
+    let most = Bitrate::kbps(300);
+    let limited = limit(&mut call, Some(most));
+    call.run(10 * S);
+    let seen = format!("{:?}", call.allocations());
+    let after = |from| call.between(limited + from, limited + 10 * S);
+    assert!(after(Duration::ZERO).all(|point| point.estimate_bps <= most.as_f64_bps()), "{seen}");
+    assert!(after(2 * S).all(|point| point.layer == Some(0)), "{seen}");
+    let lifted = limit(&mut call, None);
+    call.run(20 * S);
+    assert!(call.reached(2, lifted) < 15 * S, "{:?}", call.allocations());
+    // The path was never full: nobody loses a word or waits for a picture.
+    let freeze = call.longest_freeze(limited, lifted + 20 * S);
+    assert!(freeze < 500 * MS, "frozen for {freeze:?}; {seen}");
+    assert_eq!(call.voice(limited, lifted + 20 * S).0, 0.0);
+    assert_eq!(call.sim.failures(), Vec::<String>::new());
 }
