@@ -1,6 +1,8 @@
 """A track's picture in a second codec, for receivers that cannot decode the first.
 
-Its publisher says with the track that it could, is asked once somebody needs it, and then sends both.
+Its publisher says with the track that it could, is asked once somebody needs it, and then sends both. With
+`BackupPolicy.REGRESSION` everybody who can take the second codec gets it as soon as it comes; the plane finds
+that nobody takes the first any more, and the publisher is told to stop that.
 """
 
 from __future__ import annotations

@@ -86,10 +86,13 @@ def unpublish_forbidden(room: Room, owner: Participant) -> None:
 def layer_changed(room: Room, owner: Participant, track: Track, layer: int, active: bool, codec: int) -> None:
     """The plane says that a layer started or stopped, and what codec it really is."""
     changed = track.set_layer_active(layer, active)
-    if active and track.set_sent(codec):
-        changed = True
+    news = active and track.set_sent(codec)
+    # Nobody is moved to a second codec before there is something to see.
+    moves = active and not track.started and track.original is not None and track.original.regresses
+    track.started = track.started or active
+    if news or moves:
         room.replan_receivers(track)
-    if changed:
+    if changed or news:
         room.changed(owner)
 
 

@@ -32,8 +32,11 @@ class BackupPolicy(StrEnum):
     """What happens for a receiver that cannot decode a track's first codec."""
 
     PREFER_REGRESSION = "prefer_regression"
+    """Either of the others, as the server likes; ours sends both."""
     SIMULCAST = "simulcast"
+    """It gets the second codec, all others the first."""
     REGRESSION = "regression"
+    """All get the second codec."""
 
 
 @dataclass(frozen=True, slots=True)

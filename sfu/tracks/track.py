@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from sfu.core.codecs import Encryption, MediaKind, TrackSource
 from sfu.core.ids import Identity, ParticipantSid, TrackId, TrackSid
-from sfu.tracks.hints import NO_HINTS, TrackHints
+from sfu.tracks.hints import NO_HINTS, BackupPolicy, TrackHints
 from sfu.tracks.layers import LayerInfo
 
 
@@ -87,6 +87,8 @@ class Track:
     """Only of a backup: the track that it belongs to."""
     backup_wanted: bool = False
     """Its publisher was asked for the backup."""
+    started: bool = False
+    """Some of it has come."""
 
     @property
     def sid(self) -> TrackSid:
@@ -109,10 +111,20 @@ class Track:
 
     def carried_by(self, formats: Collection[int]) -> Track | None:
         """What of it a section with these formats can carry: itself, its backup, or nothing."""
-        if self.fits(formats):
+        backup = self.backup if self.backup is not None and self.backup.fits(formats) else None
+        if self.fits(formats) and not (backup is not None and self.regressed):
             return self
-        backup = self.backup
-        return backup if backup is not None and backup.fits(formats) else None
+        return backup
+
+    @property
+    def regresses(self) -> bool:
+        """Once somebody needs the backup, whoever can take it gets it: the first codec may then stop."""
+        return self.info.hints.backup_policy is BackupPolicy.REGRESSION
+
+    @property
+    def regressed(self) -> bool:
+        """That has happened."""
+        return self.regresses and self.backup is not None and self.backup.started
 
     def attach(self, backup: Track) -> None:
         """Its picture comes in a second codec too."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from livekit.protocol import models, rtc
 
+from sfu.core.ids import WorkerId
 from sfu.dataplane.commands import SetTrackMuted
+from sfu.dataplane.events import LayerStarted, WantedLayers
 from tests.support.domain import World
 from tests.unit.livekit.support import Wire
 from tests.unit.transport.support import video
@@ -22,10 +24,13 @@ def send(client: Wire, cid: str) -> None:
     client.offer()
 
 
-def publish(alice: Wire) -> models.TrackInfo:
+def publish(alice: Wire, policy: models.BackupCodecPolicy | None = None) -> models.TrackInfo:
     """A camera in VP9 that could come in VP8 too."""
     codecs = [rtc.SimulcastCodec(codec="vp9", cid="cam"), rtc.SimulcastCodec(codec="vp8")]
-    alice.ask(add_track=rtc.AddTrackRequest(cid="cam", type=VIDEO, source=CAMERA, simulcast_codecs=codecs))
+    request = rtc.AddTrackRequest(
+        cid="cam", type=VIDEO, source=CAMERA, simulcast_codecs=codecs, backup_codec_policy=policy
+    )
+    alice.ask(add_track=request)
     send(alice, "cam")
     alice.world.settle()
     info: models.TrackInfo = alice.last("track_published").track
@@ -83,6 +88,42 @@ def test_it_is_sent_once_somebody_needs_it(alice: Wire, track: models.TrackInfo)
     (info,) = (item for person in eve.last("join").other_participants for item in person.tracks)
     assert info.sid == track.sid
     assert [codec.cid for codec in info.codecs] == ["cam", "cam8"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "after"),
+    [
+        (models.BackupCodecPolicy.SIMULCAST, ["video/VP8", "video/VP9"]),
+        (models.BackupCodecPolicy.PREFER_REGRESSION, ["video/VP8", "video/VP9"]),
+        (models.BackupCodecPolicy.REGRESSION, ["video/VP8", "video/VP8"]),
+    ],
+)
+def test_everybody_gets_it_where_its_publisher_wants_that(
+    alice: Wire, policy: models.BackupCodecPolicy, after: list[str]
+) -> None:
+    world = alice.world
+    track = publish(alice, policy)
+    carol = Wire(world, "carol")
+    carol.sections.append(video("0", *VP9, formats="96 97 98"))
+    carol.join(receive=0)
+    assert carried(world) == ["video/VP9"]
+    Wire(world, "bob").join()
+    back_up(alice, track.sid)
+    assert sorted(carried(world)) == ["video/VP8", "video/VP9"], "none of it has come yet"
+    first, second = sorted(world.plane.tracks)
+    world.plane.emit(LayerStarted(WorkerId(0), second, 0, 0))
+    world.settle()
+    assert sorted(carried(world)) == after
+
+    # What the plane says when nobody takes the first codec, and what its publisher hears of it.
+    world.plane.emit(WantedLayers(WorkerId(0), first, None))
+    world.settle()
+    (codec,) = alice.last("subscribed_quality_update").subscribed_codecs
+    assert (codec.codec, any(item.enabled for item in codec.qualities)) == ("vp9", False)
+
+    alice.sections[-1] = alice.sections[-1].replace("sendonly", "inactive")
+    alice.offer()
+    assert carried(world) == ["video/VP9"], "it has ended"
 
 
 def test_it_is_muted_with_its_track_and_ends_with_it(alice: Wire, track: models.TrackInfo) -> None:
