@@ -26,6 +26,10 @@ class ParticipantKind(StrEnum):
     RELAY = "relay"
 
 
+FORWARDED = "forwarded"
+"""A detail of its kind, for rooms that it is only shown in."""
+
+
 class ParticipantState(StrEnum):
     """How far it has come."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
@@ -25,7 +25,7 @@ from sfu.dataplane.commands import DataDialect
 from sfu.participants.audience import EVERYONE, Audience
 from sfu.participants.connection import Connection
 from sfu.participants.downlink import Downlink
-from sfu.participants.info import ClientInfo, ParticipantInfo, ParticipantKind, is_dependent
+from sfu.participants.info import FORWARDED, ClientInfo, ParticipantInfo, ParticipantKind, is_dependent
 from sfu.participants.lifecycle import Lifecycle
 from sfu.participants.outbox import Outbox
 from sfu.participants.permissions import Permissions
@@ -96,6 +96,7 @@ class Participant:
     quality: ConnectionQuality = field(default_factory=ConnectionQuality)
     version: int = 1
     _info: Shared[ParticipantInfo] | None = None
+    _guest_info: Shared[ParticipantInfo] | None = None
 
     def __str__(self) -> str:
         return self.sid
@@ -178,7 +179,7 @@ class Participant:
     def touch(self) -> None:
         """Something others see has changed."""
         self.version += 1
-        self._info = None
+        self._info = self._guest_info = None
 
     def info(self) -> Shared[ParticipantInfo]:
         """As others see it; the same object until `touch`."""
@@ -202,6 +203,14 @@ class Participant:
                 )
             )
         return self._info
+
+    def guest_info(self) -> Shared[ParticipantInfo]:
+        """As it is seen in rooms that it is forwarded to; the same object until `touch`."""
+        if self._guest_info is None:
+            own = self.info().value
+            details = dict.fromkeys((*own.kind_details, FORWARDED))
+            self._guest_info = Shared(replace(own, kind_details=tuple(details)))
+        return self._guest_info
 
     def connection_of(self, transport: TransportId) -> Connection | None:
         """The one with that id."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from sfu.core.clock import Clock, Timer
 from sfu.core.ids import ParticipantSid
 from sfu.core.shared import Shared
-from sfu.participants.info import ParticipantQuality, RoomInfo, Speaker
+from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo, Speaker
 from sfu.participants.participant import Participant
 from sfu.participants.sink import (
     DomainEvent,
@@ -42,10 +42,12 @@ class Broadcast:
         clock: Clock,
         members: Callable[[], Iterable[Participant]],
         room_info: Callable[[], Shared[RoomInfo]],
+        shown: Callable[[Participant], Shared[ParticipantInfo]],
     ) -> None:
         self._clock = clock
         self._members = members
         self._room_info = room_info
+        self._shown = shown
         self._changed: dict[ParticipantSid, Participant] = {}
         self._left: dict[ParticipantSid, ParticipantLeft] = {}
         self._announced: set[ParticipantSid] = set()
@@ -77,7 +79,7 @@ class Broadcast:
             # Also if it was never announced: a snapshot may have shown it to somebody.
             self._announced.discard(participant.sid)
             self._left[participant.sid] = ParticipantLeft(
-                participant.sid, participant.identity, reason, participant.info()
+                participant.sid, participant.identity, reason, self._shown(participant)
             )
             self._schedule()
 
@@ -166,8 +168,8 @@ class Broadcast:
         if self._left or joined or updated:
             change = ParticipantsChange(
                 left=tuple(self._left.values()),
-                joined=tuple(item.info() for item in joined),
-                updated=tuple(item.info() for item in updated),
+                joined=tuple(self._shown(item) for item in joined),
+                updated=tuple(self._shown(item) for item in updated),
             )
             yield ParticipantsChanged(Shared(change))
         if self._room_changed:

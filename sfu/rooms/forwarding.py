@@ -28,14 +28,14 @@ def forward(member: Participant, target: Room) -> None:
 
 def end(member: Participant, target: Room, code: LeaveCode) -> None:
     """It is seen there no longer. Its tracks must be gone from there, or never have been."""
+    if not target.closed:
+        target.broadcast.participant_left(member, code)
     del target.guests[member.identity]
     shown = target.context.directory.guests
     shown[member.sid].remove(target)
     if not shown[member.sid]:
         del shown[member.sid]
-    if not target.closed:
-        target.broadcast.participant_left(member, code)
-        target.views_changed()
+    target.views_changed()
 
 
 def withdraw(member: Participant, target: Room, code: LeaveCode) -> None:

@@ -98,7 +98,7 @@ class Room:
         """People of other rooms who are seen and heard here too."""
         self.catalog = TrackCatalog()
         self.data_tracks = DataTracks()
-        self.broadcast = Broadcast(context.clock, self.members.values, self.info)
+        self.broadcast = Broadcast(context.clock, self.members.values, self.info, self.shown)
         self.quality = QualityNews(context.clock, self.broadcast)
         self.planner = Planner(context.clock, self._replan)
         self.expiry: Timer | None = None
@@ -145,12 +145,17 @@ class Room:
             )
         return self._info
 
+    def shown(self, participant: Participant) -> Shared[ParticipantInfo]:
+        """How people here see a member, or a guest."""
+        guest = self.guests.get(participant.identity) is participant
+        return participant.guest_info() if guest else participant.info()
+
     def snapshot(self) -> Shared[tuple[Shared[ParticipantInfo], ...]]:
         """Everyone visible; the same object until one of them changes."""
         if self._snapshot is None:
             self._snapshot = Shared(
                 tuple(
-                    member.info()
+                    self.shown(member)
                     for member in (*self.members.values(), *self.guests.values())
                     if member.visible
                 )

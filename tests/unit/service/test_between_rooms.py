@@ -8,8 +8,8 @@ from sfu.core.codecs import TrackSource
 from sfu.core.errors import InvalidRequestError, RoomFullError
 from sfu.core.ids import Identity, RoomName
 from sfu.participants.happenings import Kind
-from sfu.participants.requests import RoomOptions
-from sfu.participants.sink import Leave, LeaveCode, Moved, TrackReceived
+from sfu.participants.requests import ParticipantUpdate, RoomOptions
+from sfu.participants.sink import Joined, Leave, LeaveCode, Moved, ParticipantsChanged, TrackReceived
 from tests.support.domain import Client, World
 
 CAMERA = TrackSource.CAMERA
@@ -33,6 +33,15 @@ def listener(world: World, name: str, room: RoomName) -> Client:
     client = world.client(name).receive(1, 1).join().connect()
     world.room = RoomName("lobby")
     return client
+
+
+def details(client: Client) -> list[tuple[str, ...]]:
+    """Details of Ada's kind, each time that the client was told of her."""
+    told = [person.value for event in client.inbox.of(Joined) for person in event.state.participants.value]
+    for event in client.inbox.of(ParticipantsChanged):
+        change = event.change.value
+        told += (person.value for person in (*change.joined, *change.updated))
+    return [person.kind_details for person in told if person.identity == ADA]
 
 
 class TestMove:
@@ -137,6 +146,21 @@ class TestForward:
         late = listener(world, "late", SIDE)
         assert late.inbox.people["ada"] == ("cam",)
         assert ada.inbox.of(TrackReceived)
+
+    def test_only_those_it_is_forwarded_to_are_told_so(self, world: World) -> None:
+        ada = publisher(world, "ada")
+        bob, eve = world.client("bob").join(), listener(world, "eve", SIDE)
+        world.service.forward_participant(world.room, ADA, SIDE)
+        world.settle()
+        late = listener(world, "late", SIDE)
+        world.service.update_participant(world.room, ADA, ParticipantUpdate(metadata="new"))
+        world.settle()
+        assert set(details(late)) == set(details(eve)) == {("forwarded",)}
+        assert set(details(bob)) == {()}
+        assert ada.session.info.kind_details == ()
+        world.service.move_participant(world.room, ADA, SIDE)
+        world.settle()
+        assert details(eve)[-1] == ()
 
     def test_it_ends_with_her(self, world: World) -> None:
         ada = publisher(world, "ada")
