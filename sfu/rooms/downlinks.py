@@ -8,7 +8,7 @@ from sfu.core.ids import Mid, TrackSid
 from sfu.participants.downlink import Downlink
 from sfu.participants.participant import Participant
 from sfu.participants.sink import LeaveCode, OfferMade, Reconnect, SectionsNeeded
-from sfu.rooms import renewal
+from sfu.rooms import renewal, routes
 from sfu.rooms.context import Seat
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _grow(room: Room, member: Participant, downlink: Downlink, needed: SectionsN
         slots[slot] = member
     member.subscriber.sections_changed()
     # There was room for what was asked for; what cannot be decoded asks for nothing.
-    room.route(member)
+    routes.route(room, member)
 
 
 def _send(

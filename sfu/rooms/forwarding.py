@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sfu.participants.participant import Participant
 from sfu.participants.sink import LeaveCode
+from sfu.rooms import shown_tracks
 
 if TYPE_CHECKING:
     from sfu.rooms.room import Room
@@ -22,7 +23,7 @@ def forward(member: Participant, target: Room) -> None:
     target.guests[member.identity] = member
     target.context.directory.guests.setdefault(member.sid, []).append(target)
     for track in member.tracks:
-        target.adopt_track(member, track)
+        shown_tracks.adopt(target, member, track)
     target.guests_changed(member)
 
 
@@ -41,5 +42,5 @@ def end(member: Participant, target: Room, code: LeaveCode) -> None:
 def withdraw(member: Participant, target: Room, code: LeaveCode) -> None:
     """It is there for others still, but not for that room."""
     for track in member.tracks:
-        target.lose_track(track)
+        shown_tracks.lose(target, track)
     end(member, target, code)

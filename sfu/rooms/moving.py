@@ -13,7 +13,7 @@ from sfu.participants.info import ParticipantState
 from sfu.participants.participant import Participant
 from sfu.participants.publishing import add_track
 from sfu.participants.sink import LeaveCode, Moved
-from sfu.rooms import downlinks, mailboxes, quality
+from sfu.rooms import downlinks, mailboxes, quality, shown_tracks
 from sfu.rooms.context import Seat
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def _leave(room: Room, member: Participant, active: bool) -> None:
     ready = member.data_ready
     room.release(member)
     for track in member.tracks:
-        room.lose_track(track)
+        shown_tracks.lose(room, track)
         room.note(Kind.TRACK_UNPUBLISHED, member, track)
     mailboxes.end_all(room.context.directory, member)
     room.note(Kind.PARTICIPANT_LEFT if active else Kind.PARTICIPANT_ABORTED, member, reason=LeaveCode.MOVED)
@@ -72,7 +72,7 @@ def _enter(room: Room, member: Participant, active: bool) -> None:
             commands.append(add_track(item.track, item.section, member.connection.transport, room.id))
     room.context.plane.apply(commands)
     for track in member.tracks:
-        room.adopt_track(member, track)
+        shown_tracks.adopt(room, member, track)
         room.note(Kind.TRACK_PUBLISHED, member, track)
     member.outbox.post(Moved(room.joined_state(member)))
     quality.move_in(room, member)

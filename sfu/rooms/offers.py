@@ -28,7 +28,7 @@ from sfu.participants.publishing import (
 from sfu.participants.requests import NATIVE_SHAPE, JoinRequest, Shape, TrackRequest
 from sfu.participants.sink import OfferResult, PublishedTrack
 from sfu.participants.validation import check_offer, check_track
-from sfu.rooms import backups, renewal
+from sfu.rooms import backups, renewal, shown_tracks
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.room import Room
 from sfu.settings.models import LimitSettings
@@ -134,7 +134,7 @@ def commit(
     for item in found.ended:
         del member.publications[item.section.mid]
         if item.track.original is None:
-            room.drop_track(item.track)
+            shown_tracks.end(room, item.track)
         else:
             backups.drop(room, item.track)
     commands += _renew(room, member, found, connection)
@@ -256,7 +256,7 @@ def _publish_waiting(room: Room, member: Participant, request: TrackRequest) -> 
 
 def _announce(room: Room, member: Participant, track: Track) -> None:
     if track.original is None:
-        room.add_track(member, track)
+        shown_tracks.publish(room, member, track)
     else:
         backups.add(room, member, track)
 

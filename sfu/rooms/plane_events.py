@@ -114,7 +114,7 @@ class PlaneEvents:
             case Speakers():
                 room = self._directory.rooms.get(event.room)
                 if room is not None:
-                    room.speakers_reported(event.worker, event.speakers)
+                    room.speaking.report(event.worker, event.speakers)
             case Speech():
                 entry = self._directory.tracks.get(event.track)
                 if entry is not None:

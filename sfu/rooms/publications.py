@@ -9,6 +9,7 @@ from sfu.dataplane.commands import SetTrackMuted
 from sfu.participants.participant import Participant
 from sfu.participants.publishing import Publication
 from sfu.participants.sink import TrackMutedByServer, TrackUnpublishedByServer
+from sfu.rooms import shown_tracks
 from sfu.rooms.room import Room
 from sfu.tracks.hints import AudioFeature
 from sfu.tracks.track import Track, TrackInfo
@@ -104,7 +105,7 @@ def _end(room: Room, owner: Participant, item: Publication) -> None:
         del owner.publications[mid]
         # Its owner may still send: the next answer refuses the section, unless it comes with a new entry.
         owner.retired.add(mid)
-    room.drop_track(item.track)
+    shown_tracks.end(room, item.track)
 
 
 def _hold_back(room: Room, track: Track, held: bool) -> None:
@@ -119,6 +120,6 @@ def _set_muted(room: Room, owner: Participant, track: Track, muted: bool) -> boo
     versions = [track] if track.backup is None else [track, track.backup]
     room.context.plane.apply([SetTrackMuted(item.id, muted) for item in versions])
     if muted:
-        room.silence(track)
+        room.speaking.silence(track)
     room.changed(owner)
     return True

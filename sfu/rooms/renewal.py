@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sfu.core.ids import Mid, ParticipantSid, TrackSid
 from sfu.participants.participant import Participant
 from sfu.participants.sink import SectionsNeeded
+from sfu.rooms import routes
 
 if TYPE_CHECKING:
     from sfu.rooms.room import Room
@@ -26,7 +27,7 @@ def answer_names(room: Room, member: Participant, *, snapshot: bool) -> dict[Mid
         member: Whose offer is answered.
         snapshot: It gets to know everyone here beside the answer.
     """
-    room.route(member)
+    routes.route(room, member)
     describe(room, member, sayable(room, member, snapshot=snapshot))
     member.renewal_asked = False
     # What is missing, and what could not be said, is asked for after the answer.
@@ -56,7 +57,7 @@ def describe(room: Room, member: Participant, said: dict[Mid, TrackSid]) -> None
     """
     silent = member.described.keys() - said.keys()
     for slot in [slot for slot in member.slots.values() if slot.mid in silent]:
-        room.renew_slot(member, slot)
+        routes.renew_slot(room, member, slot)
     member.described = said
 
 

@@ -1,36 +1,31 @@
 """A room: its members, their tracks, and what one change means for everybody else.
 
-The hub. Offers, publications, administration, data and news from the plane are in files beside it; all of
-them change state only in synchronous functions on the loop.
+The hub. Offers, tracks, routes, speakers, administration, data and news from the plane are in files beside
+it; all of them change state only in synchronous functions on the loop.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from sfu.core.clock import Timer
 from sfu.core.codecs import MediaKind
 from sfu.core.errors import ParticipantNotFoundError, RoomFullError
-from sfu.core.ids import Identity, ParticipantSid, RoomName, SlotId, TrackId, TrackSid, WorkerId, new_room_sid
+from sfu.core.ids import Identity, ParticipantSid, RoomName, new_room_sid
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import (
-    Command,
     RemoveMember,
-    RemoveTrack,
     RemoveTransport,
     SetMember,
-    Subscribe,
 )
-from sfu.participants.audience import Audience
 from sfu.participants.happenings import Happening, Kind
 from sfu.participants.info import (
     ParticipantInfo,
     ParticipantKind,
     ParticipantState,
     RoomInfo,
-    Speaker,
 )
 from sfu.participants.lifecycle import Signal
 from sfu.participants.participant import Participant
@@ -43,19 +38,15 @@ from sfu.participants.sink import (
     ParticipantsChange,
     ParticipantsChanged,
     Reconnect,
-    SectionsNeeded,
-    TrackAccessChanged,
-    TrackReceived,
 )
-from sfu.rooms import backups, downlinks, forwarding, mailboxes, renewal, tracing
+from sfu.rooms import downlinks, forwarding, mailboxes, renewal, routes, shown_tracks, tracing
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.data_tracks import DataTracks
 from sfu.rooms.planner import Planner
 from sfu.rooms.quality import QualityNews
-from sfu.rooms.speakers import SpeakerBoard
+from sfu.rooms.speaking import Speaking
 from sfu.rooms.turns import TurnBoard
-from sfu.router.plan import Slot
 from sfu.tracks.catalog import TrackCatalog
 from sfu.tracks.track import Track
 
@@ -63,9 +54,6 @@ log = logging.getLogger(__name__)
 
 CLEAR_SLICE = 16
 """Members removed per turn when a room ends: about 6 ms, since each one's tracks and transport go too."""
-
-PRETENDED_LEVEL = 0.9
-"""Of somebody who only pretends to speak."""
 
 MAX_PLAYOUT_DELAY = 4095
 """In units of 10 ms, the most that 12 bits hold (libwebrtc's `playout-delay` header extension)."""
@@ -104,15 +92,13 @@ class Room:
         self.expiry: Timer | None = None
         """Runs while nobody is here. Kept by the registry."""
         self.closed = False
-        self._selective: dict[ParticipantSid, Participant] = {}
+        self.selective: dict[ParticipantSid, Participant] = {}
         """Members whose tracks are not for everyone."""
         self._occupied = False
         """Somebody is here on his own account."""
         self._nonces: deque[bytes] = deque(maxlen=NONCES)
-        self._speakers = SpeakerBoard()
+        self.speaking = Speaking(context.directory, self.broadcast)
         self.turns = TurnBoard()
-        self._pretending: dict[ParticipantSid, Speaker] = {}
-        """Who tests what others see of a speaker."""
         self._on_empty = on_empty
         self._info: Shared[RoomInfo] | None = None
         self._snapshot: Shared[tuple[Shared[ParticipantInfo], ...]] | None = None
@@ -283,10 +269,10 @@ class Room:
         self.members[member.identity] = member
         self.occupancy_changed()
         if not member.audience.everyone:
-            self._selective[member.sid] = member
-        for other in (*self._selective.values(), *self.guests.values()):
+            self.selective[member.sid] = member
+        for other in (*self.selective.values(), *self.guests.values()):
             if other is not member and not other.audience.everyone:
-                self._apply_audience(other, other.tracks, member, tell=False)
+                shown_tracks.apply_audience(self, other, other.tracks, member, tell=False)
         self.context.directory.sessions[member.session_id] = Seat(self, member)
         self._forget_views()
         self.broadcast.participant_changed(member)
@@ -301,8 +287,8 @@ class Room:
             forwarding.withdraw(member, other, LeaveCode.MOVED)
         self.data_tracks.leave(self, member)
         del self.members[member.identity]
-        self._selective.pop(member.sid, None)
-        self._pretending.pop(member.sid, None)
+        self.selective.pop(member.sid, None)
+        self.speaking.forget(member)
         self.planner.discard(member)
         self.quality.discard(member)
         if member.data_routed:
@@ -339,8 +325,8 @@ class Room:
         del self.members[member.identity]
         directory = self.context.directory
         del directory.sessions[member.session_id]
-        self._selective.pop(member.sid, None)
-        self._pretending.pop(member.sid, None)
+        self.selective.pop(member.sid, None)
+        self.speaking.forget(member)
         self.planner.discard(member)
         self.data_tracks.leave(self, member)
         for kind in (member.slots[slot].kind for slot in member.subscriber.applied):
@@ -349,7 +335,7 @@ class Room:
         connection = member.connection
         closed = connection is not None and connection.transport not in directory.transports
         for track in member.tracks:
-            self.drop_track(track, forgotten=closed)
+            shown_tracks.end(self, track, forgotten=closed)
         member.publications.clear()
         for other in self.context.directory.shown_in(member):
             forwarding.end(member, other, code)
@@ -466,88 +452,6 @@ class Room:
 
     # Tracks and routes.
 
-    def add_track(self, owner: Participant, track: Track) -> None:
-        """A track is published; the plane knows it already. Whoever may want it is planned anew."""
-        self.context.directory.tracks[track.id] = (Seat(self, owner), track)
-        self.context.observer.track_published(track.kind, track.info.source)
-        log.debug("%s: %s publishes %s, %s as %s", self, owner, track.sid, track.info.source, track.info.mime)
-        self.adopt_track(owner, track)
-        self.note(Kind.TRACK_PUBLISHED, owner, track)
-        for other in self.context.directory.shown_in(owner):
-            other.adopt_track(owner, track)
-
-    def adopt_track(self, owner: Participant, track: Track) -> None:
-        """A track is to be had here, whether its owner is here or elsewhere."""
-        self.catalog.add(track)
-        restricted = not owner.audience.everyone
-        for member in self.members.values():
-            if member is owner:
-                continue
-            if restricted:
-                self._apply_audience(owner, [track], member, tell=False)
-            if member.subscriber.concerns(track):
-                self.planner.mark(member)
-
-    def lose_track(self, track: Track) -> None:
-        """A track goes on, but not here."""
-        self.catalog.remove(track)
-        self.silence(track)
-        for member in self.members.values():
-            member.subscriber.demand.forget(track.sid)
-            self.planner.mark(member)
-
-    def set_audience(self, owner: Participant, audience: Audience) -> None:
-        """Its owner decides who may have its tracks, from now on."""
-        owner.audience = audience
-        if audience.everyone:
-            self._selective.pop(owner.sid, None)
-        else:
-            self._selective[owner.sid] = owner
-        for room in (self, *self.context.directory.shown_in(owner)):
-            for member in room.members.values():
-                if member is not owner:
-                    room._apply_audience(owner, owner.tracks, member)
-
-    def _apply_audience(
-        self, owner: Participant, tracks: Iterable[Track], member: Participant, *, tell: bool = True
-    ) -> None:
-        for track in tracks:
-            # A recorder is the room's, not one of its guests.
-            allowed = member.permissions.recorder or owner.audience.admits(
-                member.identity, member.sid, track.sid
-            )
-            if member.subscriber.demand.bar(track.sid, not allowed):
-                self.planner.mark(member)
-                if tell:
-                    self.broadcast.tell(member, TrackAccessChanged(track.sid, owner.sid, allowed), owner.sid)
-
-    def drop_track(self, track: Track, forgotten: bool = False) -> None:
-        """A track ends: the plane forgets it, unless it has already, and whoever received it is told."""
-        if track.backup is not None:
-            backups.drop(self, track.backup, forgotten=forgotten)
-        self.turns.forget(track.id)
-        owner = self.context.directory.tracks.pop(track.id)[0].participant
-        self.note(Kind.TRACK_UNPUBLISHED, owner, track)
-        if not forgotten:
-            self.context.plane.apply([RemoveTrack(track.id)])
-        self.context.observer.track_unpublished(track.kind, track.info.source)
-        log.debug("%s: %s ended", self, track.sid)
-        for room in (self, *self.context.directory.shown_in(owner)):
-            room.bury_track(track)
-
-    def bury_track(self, track: Track) -> None:
-        """A track has ended, and the plane knows: whoever received it here is told."""
-        self.catalog.remove(track)
-        if self.closed:
-            return
-        self.silence(track)
-        for member in self.members.values():
-            unbound = member.subscriber.drop(track, member.slots)
-            if unbound is not None:
-                self.context.observer.subscription_unbound(track.kind)
-                self.broadcast.tell(member, unbound, about=track.info.participant)
-                self.planner.mark(member)
-
     def replan_receivers(self, track: Track) -> None:
         """What a track needs or allows has changed."""
         owner = self.context.directory.tracks[track.id][0].participant
@@ -557,88 +461,13 @@ class Room:
                     room.planner.mark(member)
 
     def _replan(self, member: Participant) -> None:
-        needed = self.route(member)
+        needed = routes.route(self, member)
         if member.downlink is not None:
             downlinks.refresh(self, member, needed)
         elif member.shape.names is not None:
             renewal.ask(self, member, needed)
         elif needed is not None:
             self.broadcast.tell(member, needed)
-
-    def route(self, member: Participant) -> SectionsNeeded | None:
-        """Move what its sections carry towards what it wants; what is missing for that, if it is news."""
-        limit = self.context.settings.limits.sections
-        step = member.subscriber.replan(
-            self.catalog, member.slots, member.permissions.can_subscribe, max(0, limit - member.sections)
-        )
-        downlink = member.downlink
-        self.context.plane.apply(step.commands if downlink is None else downlink.routes(step.commands))
-        for track in step.bound:
-            self.context.observer.subscription_bound(track.kind)
-            owner = self.context.directory.tracks[track.id][0].participant
-            if track.sid not in owner.heard:
-                owner.heard.add(track.sid)
-                self.broadcast.tell(owner, TrackReceived(track.sid))
-        for track in step.backups:
-            backups.ask(self, track)
-        for kind in step.unbound:
-            self.context.observer.subscription_unbound(kind)
-        for event, about in step.events:
-            self.broadcast.tell(member, event, about)
-        return step.needed
-
-    def renew_slot(self, member: Participant, slot: Slot) -> None:
-        """Put another slot, with another SSRC, in the place of one of the member's."""
-        slots = self.context.directory.slots
-        del slots[slot.id]
-        connection, downlink = member.connection, member.downlink
-        new: SlotId | None = None
-        commands: list[Command] = []
-        if downlink is not None:
-            new, commands = downlink.renew_slot(slot)
-        elif connection is not None:
-            new, commands = connection.renew_slot(slot)
-        if new is not None:
-            slots[new] = member
-            moved = member.subscriber.move(slot.id, new)
-            if moved is not None and downlink is None:
-                commands.append(Subscribe(new, moved.track, moved.wish))
-        self.context.plane.apply(commands)
-
-    # Speakers.
-
-    def speakers_reported(self, worker: WorkerId, speakers: tuple[tuple[TrackId, int], ...]) -> None:
-        """One worker says who speaks among its publishers."""
-        if self._speakers.report(worker, speakers):
-            self._announce_speakers()
-
-    def silence(self, track: Track) -> None:
-        """A muted track's owner does not speak, whatever its worker has yet to notice."""
-        if self._speakers.remove(track.id):
-            self._announce_speakers()
-
-    def _announce_speakers(self) -> None:
-        found: list[Speaker] = []
-        for track_id, level in self._speakers.speakers:
-            entry = self.context.directory.tracks.get(track_id)
-            if entry is not None and not entry[1].info.muted:
-                info = entry[1].info
-                found.append(Speaker(info.participant, info.identity, info.sid, level))
-        found += (
-            item for sid, item in self._pretending.items() if sid not in {each.participant for each in found}
-        )
-        self.broadcast.speakers_changed(tuple(found))
-
-    def pretend_speaker(self, member: Participant, speaks: bool) -> None:
-        """Show somebody as a speaker, or no longer, whatever is heard of him."""
-        if speaks and member.visible:
-            track = next(
-                (track.sid for track in member.tracks if track.kind is MediaKind.AUDIO), TrackSid("")
-            )
-            self._pretending[member.sid] = Speaker(member.sid, member.identity, track, PRETENDED_LEVEL)
-        elif self._pretending.pop(member.sid, None) is None:
-            return
-        self._announce_speakers()
 
     def debug_state(self) -> dict[str, object]:
         """Plain JSON for people; no secrets, no addresses."""

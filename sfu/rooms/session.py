@@ -15,7 +15,7 @@ from sfu.participants.participant import Participant
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
 from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Reconnect
 from sfu.participants.validation import check_data, check_wish
-from sfu.rooms import administration, data, downlinks, offers, publications
+from sfu.rooms import administration, data, downlinks, offers, publications, shown_tracks
 from sfu.rooms.room import Room
 from sfu.tracks.data_track import DataTrackInfo, DataTrackRequest
 from sfu.tracks.hints import AudioFeature
@@ -181,14 +181,14 @@ class Session:
         limit = self._room.context.settings.limits.audience_entries
         if audience.size > limit:
             raise LimitExceededError("the number of entries of an audience", limit)
-        self._room.set_audience(member, audience)
+        shown_tracks.set_audience(self._room, member, audience)
 
     def pretend_to_speak(self, duration_s: float) -> None:
         """Be shown to everyone as a speaker for a while, to see what they make of it."""
         room, member = self._room, self._require()
-        room.pretend_speaker(member, True)
+        room.speaking.pretend(member, True)
         end = min(max(duration_s, 0.0), MAX_PRETENCE_S)
-        room.context.clock.call_later(end, lambda: room.pretend_speaker(member, False))
+        room.context.clock.call_later(end, lambda: room.speaking.pretend(member, False))
 
     def limit_receiving(self, bitrate_bps: int) -> None:
         """Be sent no more than that, as if the network took no more; 0 lifts it.
