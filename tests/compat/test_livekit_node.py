@@ -77,6 +77,12 @@ async def test_server_sdk_drives_the_room_service(tmp_path: Path) -> None:
     async with node("server_sdk.mjs", API_KEY, API_SECRET) as process:
         assert process.stdin is not None
         assert process.stdout is not None
+
+        async def told() -> Any:
+            assert process.stdout is not None
+            async with asyncio.timeout(TIMEOUT_S):
+                return json.loads(await process.stdout.readline())
+
         async with asyncio.timeout(TIMEOUT_S):
             hook = (await process.stdout.readline()).decode().strip()
         async with (
@@ -90,11 +96,12 @@ async def test_server_sdk_drives_the_room_service(tmp_path: Path) -> None:
             track = await tone.publish(alice)
             await bob.track_of("alice")
             process.stdin.write(b"\n")
-            async with asyncio.timeout(TIMEOUT_S):
-                found = json.loads(await process.stdout.readline())
+            assert await told() == "muted"
+            await bob.event("track_muted")
+            process.stdin.write(b"\n")
+            found = await told()
             packet, *_ = await bob.event("data_received")
             assert (bytes(packet.data), packet.topic) == (b"news", "t")
-            await bob.event("track_muted")
             await bob.event("track_unpublished", lambda publication, _: publication.sid == track.sid)
             await alice.event("disconnected")
             await bob.event("disconnected")

@@ -22,6 +22,7 @@ await new Promise((resolve) => hooks.listen(0, '127.0.0.1', resolve));
 process.stdout.write(`http://127.0.0.1:${hooks.address().port}/\n`);
 
 const line = () => new Promise((resolve) => process.stdin.once('data', (data) => resolve(data.toString().trim())));
+const tell = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 const url = await line();
 const rooms = new RoomServiceClient(url, key, secret);
 const refusal = (promise) => promise.then(() => 'done', (error) => [error.status, error.code]);
@@ -38,6 +39,8 @@ await rooms.updateSubscriptions(ROOM, 'bob', [track.sid], false);
 await rooms.updateSubscriptions(ROOM, 'bob', [track.sid], true);
 found.muted = (await rooms.mutePublishedTrack(ROOM, 'alice', track.sid, true)).muted;
 found.unmuted = await refusal(rooms.mutePublishedTrack(ROOM, 'alice', track.sid, false));
+tell('muted');
+await line(); // bob has seen it, which he cannot once the track is gone
 const changed = await rooms.updateParticipant(ROOM, 'alice', {
   name: 'Alice L.',
   metadata: 'about her',
@@ -58,5 +61,5 @@ await rooms.deleteRoom(ROOM);
 found.deleted = await refusal(rooms.deleteRoom(ROOM));
 found.denied = await refusal(new RoomServiceClient(url, key, 'wrong').listRooms());
 while (!found.webhooks.some(([name]) => name === 'room_finished')) await new Promise((resolve) => setTimeout(resolve, 20));
-process.stdout.write(`${JSON.stringify(found)}\n`);
+tell(found);
 process.exit(0);
