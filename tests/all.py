@@ -162,7 +162,7 @@ def main() -> int:
     good = len(results) - failed - absent
     took_s = time.monotonic() - started
     print(f"{good} steps good, {failed} failed, {absent} cannot run on this machine; {took_s:.0f} s")
-    return 1 if failed else 0
+    return 1 if failed or (arguments.strict and absent) else 0
 
 
 if __name__ == "__main__":

@@ -78,10 +78,12 @@ class DataTracks:
         )
         track = self._tracks[info.sid] = DataTrack(info, publisher, self._free_handle())
         self._show(room, publisher)
-        eager = [member for member in room.members.values() if member.auto_data_tracks]
-        for member in eager:
-            self.subscribe(room, member, [info.sid], True)
+        for member in room.members.values():
+            if member.auto_data_tracks and member is not publisher and member.permissions.can_subscribe:
+                track.subscribers[member.sid] = member
         self._route(room, track)
+        for member in track.subscribers.values():
+            self._tell(room, member)
         return info
 
     def unpublish(self, room: Room, publisher: Participant, handle: int) -> DataTrackInfo:

@@ -205,12 +205,6 @@ class Session:
         if receiving is not None and receiving.peer.plan is not None:
             room.context.plane.apply([LimitSending(receiving.transport, bitrate_bps or None)])
 
-    def set_auto_subscribe(self, auto: bool) -> None:
-        """Whether tracks come unasked, from now on."""
-        member = self._require()
-        member.subscriber.demand.auto = auto
-        self._room.planner.mark(member)
-
     @property
     def info(self) -> ParticipantInfo:
         """The participant as others see it."""

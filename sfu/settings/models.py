@@ -132,7 +132,8 @@ class RoomSettings(Section):
     )
     """What may be published, most usual first."""
     presets: dict[Annotated[str, Field(min_length=1)], RoomPreset] = Field(default_factory=dict)
-    """Configurations by the name that a token's `roomPreset` or a request of the server API gives."""
+    """Configurations by the name that a token's `roomPreset` or a request of the server API gives.
+    Under each name:"""
     remote_unmute: bool = False
     """LiveKit's server API may unmute somebody's track. As in LiveKit, off: a microphone is its owner's."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -37,11 +38,24 @@ def render() -> str:
 
 
 def _setting(name: str, field: FieldInfo, value: object, indent: str) -> list[str]:
-    return [*_comment(field.description, indent), f"{indent}#{name}: {_yaml(value)}"]
+    about = [*_comment(field.description, indent), *_comment(_entry(field), indent, "#   ")]
+    return [*about, f"{indent}#{name}: {_yaml(value)}"]
 
 
-def _comment(text: str | None, indent: str) -> list[str]:
-    return [f"{indent}# {line.strip()}" for line in (text or "").strip().splitlines()]
+def _entry(field: FieldInfo) -> str:
+    """What stands under each name of a setting that maps names to models; empty for the others."""
+    model = get_args(field.annotation)[-1:] if get_origin(field.annotation) is dict else ()
+    if not (model and isinstance(model[0], type) and issubclass(model[0], BaseModel)):
+        return ""
+    lines = []
+    for name, inner in model[0].model_fields.items():
+        about = " ".join((inner.description or "").split())
+        lines.append(f"{name}: {_yaml(inner.default)} # {about}")
+    return "\n".join(lines)
+
+
+def _comment(text: str | None, indent: str, mark: str = "# ") -> list[str]:
+    return [f"{indent}{mark}{line.strip()}" for line in (text or "").strip().splitlines()]
 
 
 def _yaml(value: object) -> str:

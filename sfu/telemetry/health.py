@@ -2,8 +2,6 @@
 
 from enum import StrEnum
 
-STALL_S = 5.0  # a loop this late does not serve anybody; an orchestrator should look
-
 
 class ServerState(StrEnum):
     """Life of the process."""
@@ -23,11 +21,10 @@ _NEXT = {
 
 
 class Health:
-    """Where the process is in its life, and whether its parts work."""
+    """Where the process is in its life. It works whole or ends: a packet worker that fails takes it along."""
 
     def __init__(self) -> None:
         self.state = ServerState.STARTING
-        self._faults: dict[str, str] = {}
 
     def enter(self, state: ServerState) -> None:
         """Go on to the next state; entering the one it is in does nothing.
@@ -41,19 +38,11 @@ class Health:
             raise ValueError(f"no way from {self.state} to {state}")
         self.state = state
 
-    def fault(self, part: str, reason: str) -> None:
-        """A part does not work; the process is alive and not ready."""
-        self._faults[part] = reason
-
-    def mend(self, part: str) -> None:
-        """A part works again."""
-        self._faults.pop(part, None)
-
     @property
     def ready(self) -> bool:
         """New participants are welcome."""
-        return self.state is ServerState.READY and not self._faults
+        return self.state is ServerState.READY
 
     def describe(self) -> dict[str, object]:
         """For the body of /readyz."""
-        return {"state": self.state.value, "ready": self.ready, "faults": dict(self._faults)}
+        return {"state": self.state.value, "ready": self.ready}

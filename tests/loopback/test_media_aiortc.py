@@ -20,6 +20,7 @@ from tests.loopback.signals import correlation, picture, speech, square_position
 from tests.loopback.waiting import until
 
 CODED_TWICE = 0.85  # the mirror decodes and encodes again; once gives 0.96
+TAIL_FRAMES = 25  # half a second: more than the jitter buffer and codec delay sound by
 
 
 class Mirror:
@@ -96,7 +97,8 @@ async def test_sound_comes_back_the_same_also_from_a_second_source_in_the_sectio
     await until(lambda: bool(received))
     await first.write(words)
     await first.drained()
-    await asyncio.sleep(0.5)
+    sent = len(received)
+    await until(lambda: len(received) > sent + TAIL_FRAMES)
     heard = np.concatenate([frame.data[:, 0] for frame in received])
     assert correlation(words, heard) > CODED_TWICE
 
@@ -110,7 +112,8 @@ async def test_sound_comes_back_the_same_also_from_a_second_source_in_the_sectio
     await until(lambda: len(received) > count + 10)
     await second.write(later[::3])
     await second.drained()
-    await asyncio.sleep(0.5)
+    sent = len(received)
+    await until(lambda: len(received) > sent + TAIL_FRAMES)
     heard = np.concatenate([frame.data[:, 0] for frame in received[count:]])
     assert correlation(later, heard) > CODED_TWICE
 

@@ -117,6 +117,16 @@ class TestSubscribe:
         sids = {item.track_sid for item in late.last("data_track_subscriber_handles").sub_handles.values()}
         assert len(sids) == 2
 
+    def test_a_new_track_is_routed_once_whoever_wants_it(self, world: World) -> None:
+        alice = Wire(world, "alice").join()
+        others = [Wire(world, f"listener {number}").join(auto_data_tracks=True) for number in range(5)]
+        before = len(routes(world))
+        publish(alice)
+        (route,) = routes(world)[before:]
+        assert isinstance(route, SetDataTrack)
+        assert len(route.subscribers) == 5
+        assert all(len(wire.last("data_track_subscriber_handles").sub_handles) == 1 for wire in others)
+
     def test_the_publisher_leaves(self, world: World) -> None:
         alice, bob = Wire(world, "alice").join(), Wire(world, "bob").join(auto_data_tracks=True)
         publish(alice)
