@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.loopback.waiting import until
 from tests.support.callers import Caller, joined
 from tests.support.checks import udp_socket
 from tests.support.ground import METRICS_INTERVAL_S, Ground, labelled
@@ -24,6 +25,7 @@ BATCH = 250
 PADDING, EXTENSION = 0x20, 0x10
 ONE_BYTE, TWO_BYTE = 0xBEDE, 0x1000
 SR, RR, SDES, BYE, APP, TRANSPORT_FEEDBACK, PAYLOAD_FEEDBACK, XR = 200, 201, 202, 203, 204, 205, 206, 207
+A_WHILE = 30  # packets: a second or less of the filmed one's pictures
 STORM = 2000
 KEYFRAME_INTERVAL_S = 0.2
 """Between requests to one publisher (`keyframe.rs`); one more at either end."""
@@ -320,9 +322,10 @@ async def test_a_storm_of_nacks_is_answered_within_bounds(ground: Ground) -> Non
         await filmed.connected()
         filmed.speak()
         await mallory.hear("subscribed")
-        await asyncio.sleep(0.5)
-        own, theirs = struct.pack("!I", mallory.ssrc), struct.pack("!I", slot_ssrc(mallory, "video"))
-        newest = mallory.newest(slot_ssrc(mallory, "video"))
+        video = slot_ssrc(mallory, "video")
+        await until(lambda: sum(ssrc == video for ssrc, _ in mallory.arrived) > A_WHILE)
+        own, theirs = struct.pack("!I", mallory.ssrc), struct.pack("!I", video)
+        newest = mallory.newest(video)
         before = mallory.bytes_received
         async with ground.undisturbed():
             for number in range(STORM):
