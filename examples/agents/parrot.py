@@ -42,7 +42,7 @@ async def converse(job: JobContext, track: RemoteTrack, voice: PcmSource) -> Non
     async for frame in track.audio(sample_rate=RATE):
         if is_loud(frame):
             if voice.buffered_s:
-                voice.clear()
+                voice.flush()
                 await job.set_state("listening")
             quiet_s = 0.0
         else:

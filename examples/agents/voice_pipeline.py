@@ -153,7 +153,7 @@ async def sentences(track: RemoteTrack, voice: PcmSource) -> AsyncIterator[bytes
     quiet_s = 0.0
     async for frame in track.audio(sample_rate=RATE):
         if int(np.abs(frame.data.astype(np.int32)).max(initial=0)) > LOUD:
-            voice.clear()
+            voice.flush()
             quiet_s = 0.0
         else:
             quiet_s += frame.duration_s

@@ -9,13 +9,16 @@ Needs the extra `agents` (aiortc, PyAV, NumPy).
 """
 
 from sfu.agents.audio import AudioFrame, PcmSource
+from sfu.agents.data_streams import ByteReader, TextReader, Writer
 from sfu.agents.errors import (
     ClosedError,
     ConnectError,
     MediaError,
     RequestError,
     RoomError,
+    RpcError,
     SignalLostError,
+    StreamError,
 )
 from sfu.agents.events import (
     DataReceived,
@@ -39,11 +42,13 @@ from sfu.agents.events import (
     TrackSubscribed,
     TrackUnpublished,
     TrackUnsubscribed,
+    TranscriptionReceived,
     UnpublishedByServer,
 )
 from sfu.agents.job import Accept, JobContext, JobInfo
 from sfu.agents.publishing import Publication
 from sfu.agents.room import Room
+from sfu.agents.rpc import RpcCall
 from sfu.agents.tracks import LocalTrack, Participant, RemoteTrack
 from sfu.agents.video import VideoFrame, VideoSource
 from sfu.agents.worker import Worker
@@ -51,6 +56,7 @@ from sfu.agents.worker import Worker
 __all__ = [
     "Accept",
     "AudioFrame",
+    "ByteReader",
     "ClosedError",
     "ConnectError",
     "DataReceived",
@@ -77,17 +83,23 @@ __all__ = [
     "RoomError",
     "RoomEvent",
     "RoomUpdated",
+    "RpcCall",
+    "RpcError",
     "SignalLostError",
     "SpeakersChanged",
+    "StreamError",
     "StreamStateChanged",
     "SubscriptionFailed",
+    "TextReader",
     "TrackMuted",
     "TrackPublished",
     "TrackSubscribed",
     "TrackUnpublished",
     "TrackUnsubscribed",
+    "TranscriptionReceived",
     "UnpublishedByServer",
     "VideoFrame",
     "VideoSource",
     "Worker",
+    "Writer",
 ]

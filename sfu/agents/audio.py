@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,7 @@ class PcmSource:
     await room.publish_audio(source)
     await source.write(speech)       # waits while more than `buffer_s` is queued
     await source.drained()           # all of it has been sent
-    source.clear()                   # interrupted: forget what is queued
+    source.flush()                   # interrupted: silent from the next packet on
     """
 
     def __init__(self, sample_rate: int = SAMPLE_RATE, channels: int = 1, *, buffer_s: float = 1.0) -> None:
@@ -128,6 +129,8 @@ class PcmSource:
         self._closed = False
         self._start_s: float | None = None
         self._position = 0
+        self.on_flush: Callable[[], None] | None = None
+        """Of a media backend that has read ahead: it forgets too."""
 
     @property
     def buffered_s(self) -> float:
@@ -148,11 +151,13 @@ class PcmSource:
             self._queue.append(samples)
             self._queued += len(samples)
 
-    def clear(self) -> None:
-        """Forget what is queued, for example when the listener interrupts."""
+    def flush(self) -> None:
+        """Fall silent at once, for example when the listener interrupts: what is queued is forgotten."""
         self._queue.clear()
         self._queued = 0
         self._changed.set()
+        if self.on_flush is not None:
+            self.on_flush()
 
     async def drained(self) -> None:
         """Wait until everything written has been handed to the network."""
@@ -168,7 +173,7 @@ class PcmSource:
         """End it: writers return, `read` raises."""
         self._closed = True
         self._enabled.set()
-        self.clear()
+        self.flush()
 
     async def read(self) -> AudioFrame:
         """The next 20 ms at 48 kHz, when they are due. For media backends.

@@ -47,3 +47,17 @@ class SourceEndedError(RoomError):
 
 class MediaError(RoomError):
     """The media transport could not do it: not connected, or a format it has not."""
+
+
+class StreamError(RoomError):
+    """A text or a file that was being sent broke off."""
+
+
+class RpcError(RoomError):
+    """A call failed. `code` is LiveKit's (1400 to 1505), or the called application's own."""
+
+    def __init__(self, code: int, message: str, data: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.text = message
+        self.data = data

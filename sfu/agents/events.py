@@ -160,6 +160,19 @@ class Reconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class TranscriptionReceived:
+    """Somebody's words as text; the same segment may come again, better."""
+
+    text: str
+    identity: str
+    """Whose words."""
+    segment_id: str
+    track_id: str
+    """Of the sound; empty: none in particular."""
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Disconnected:
     """The session is over. `rejoin` says whether a new one makes sense."""
 
@@ -186,6 +199,7 @@ RoomEvent = (
     | MutedByServer
     | UnpublishedByServer
     | DataReceived
+    | TranscriptionReceived
     | MediaStateChanged
     | Reconnecting
     | Reconnected

@@ -12,6 +12,11 @@ from sfu.agents.video import VideoFrame, VideoSource
 MediaState = Literal["new", "connecting", "connected", "disconnected", "closed"]
 VideoCodec = Literal["vp8", "h264"]
 
+# The data channels speak LiveKit's DataPacket, under its labels: streams, calls and transcriptions reach
+# clients of every kind that know them. The join says so.
+RELIABLE_LABEL = "_reliable"
+LOSSY_LABEL = "_lossy"
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

@@ -28,9 +28,15 @@ from av import VideoFrame as AvVideoFrame
 
 from sfu.agents.audio import LAYOUTS, SAMPLE_RATE, AudioFrame, PcmSource
 from sfu.agents.errors import MediaError, SourceEndedError
-from sfu.agents.media import MediaListener, MediaState, Offer, VideoCodec
+from sfu.agents.media import (
+    LOSSY_LABEL,
+    RELIABLE_LABEL,
+    MediaListener,
+    MediaState,
+    Offer,
+    VideoCodec,
+)
 from sfu.agents.video import VideoFrame, VideoSource
-from signaling.native.envelope import LOSSY_LABEL, RELIABLE_LABEL
 
 VIDEO_CLOCK = 90000  # RTP ticks per second (RFC 7741 section 4.1)
 OPEN_TIMEOUT_S = 15.0  # as long as LiveKit's clients wait for a peer connection

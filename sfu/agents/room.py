@@ -15,19 +15,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from sfu import __version__
-from sfu.agents.audio import AudioFrame, PcmSource
+from sfu.agents.audio import SAMPLE_RATE, AudioFrame, PcmSource
 from sfu.agents.errors import ClosedError, RoomError
 from sfu.agents.events import (
     DataReceived,
     Disconnected,
     MediaStateChanged,
     MutedByServer,
+    ParticipantLeft,
     PermissionsChanged,
     QualityChanged,
     Reconnected,
@@ -41,13 +42,15 @@ from sfu.agents.events import (
 )
 from sfu.agents.files import FilePlayer
 from sfu.agents.media import Media, MediaFactory, MediaListener, MediaState, VideoCodec
+from sfu.agents.messaging import Messaging
+from sfu.agents.mixing import PEOPLE, RoomMixer
 from sfu.agents.publishing import Publication, Publisher
 from sfu.agents.roster import Roster
 from sfu.agents.signal import Signal, Token
 from sfu.agents.streams import Stream
 from sfu.agents.tracks import LocalTrack, Participant, RemoteTrack
 from sfu.agents.video import VideoFrame, VideoSource
-from signaling.native import envelope, messages
+from signaling.native import messages
 from signaling.native.values import ClientInfo, ParticipantInfo, Permissions, RoomInfo
 from signaling.native.values import Source as TrackSource
 
@@ -60,7 +63,7 @@ E = TypeVar("E")
 _log = logging.getLogger(__name__)
 
 
-class Room:
+class Room(Messaging):
     """A room we are in. Enter it with `async with`; leaving the block leaves the room."""
 
     def __init__(
@@ -73,6 +76,7 @@ class Room:
         receive: tuple[int, int],
         media: MediaFactory | None,
     ) -> None:
+        super().__init__()
         self._roster = Roster(self, self._emit)
         self._signal = Signal(url, token, self)
         self._auto_subscribe = auto_subscribe
@@ -87,7 +91,6 @@ class Room:
         self._tasks: set[asyncio.Task[None]] = set()
         self._players: list[FilePlayer] = []
         self._disconnected: Disconnected | None = None
-        self._media_state: MediaState = "new"
 
     @classmethod
     def connect(
@@ -131,6 +134,7 @@ class Room:
                     offer=offer.sdp,
                     tracks=publisher.requests(offer.mids),
                     auto_subscribe=self._auto_subscribe,
+                    data="livekit",
                     client=CLIENT,
                 )
             )
@@ -199,11 +203,6 @@ class Room:
         return self._publisher.tracks if self._publisher is not None else {}
 
     @property
-    def media_state(self) -> MediaState:
-        """Of the media transport."""
-        return self._media_state
-
-    @property
     def media(self) -> Media:
         """The media stack, for statistics and tests."""
         if self._media is None:
@@ -222,6 +221,24 @@ class Room:
             MediaError: The transport ended, or did not come up in time.
         """
         await self.media.ready()
+
+    async def mixed_audio(
+        self, sample_rate: int = SAMPLE_RATE, *, kinds: Collection[str] = PEOPLE
+    ) -> AsyncIterator[AudioFrame]:
+        """Everyone's sound as one, mono, in frames of 20 ms in real time: silence where nobody speaks.
+
+        Args:
+            sample_rate: Of the frames, Hz; a multiple of 50.
+            kinds: Of the participants that are in it; agents are not, unless asked for.
+        """
+        mixer = RoomMixer(sample_rate, kinds)
+        try:
+            with self.events() as events:
+                mixer.follow(self._roster.by_mid.values(), events)
+                async for frame in mixer.frames():
+                    yield frame
+        finally:
+            mixer.close()
 
     def events(self) -> Stream[RoomEvent]:
         """Events from now on, until the session is over. Readers do not disturb each other."""
@@ -308,18 +325,6 @@ class Room:
         """
         return await self._own.publish(publication)
 
-    async def send_data(
-        self, payload: bytes, *, topic: str = "", destinations: Sequence[str] = (), reliable: bool = True
-    ) -> None:
-        """Send a data message to everyone else, or to some identities.
-
-        Raises:
-            ValueError: Too long.
-            MediaError: The data channel is not there.
-        """
-        message = envelope.encode(envelope.Envelope(payload, topic, tuple(destinations)))
-        await self.media.send_data(message, reliable=reliable)
-
     async def update_me(
         self,
         *,
@@ -388,16 +393,7 @@ class Room:
         if track is not None:
             track.push_video(frame)
 
-    def on_data(self, message: bytes, *, reliable: bool) -> None:
-        try:
-            data = envelope.decode(message)
-        except ValueError as error:
-            _log.debug("ignored a data message: %s", error)
-            return
-        self._emit(DataReceived(data.payload, data.topic, data.sender, reliable))
-
     def on_media_state(self, state: MediaState) -> None:
-        self._media_state = state
         self._emit(MediaStateChanged(state))
 
     # What the server says (signal.SignalHandler).
@@ -484,7 +480,13 @@ class Room:
         self.media.receive(audio=self._receive[0], video=self._receive[1])
         self._spawn(self._own.negotiate())
 
+    @property
+    def _identity(self) -> str:
+        return self.me.identity
+
     def _emit(self, event: RoomEvent) -> None:
+        if isinstance(event, ParticipantLeft):
+            self._sender_left(event.participant.identity)
         for stream in tuple(self._streams):
             stream.push(event)
 
@@ -492,6 +494,7 @@ class Room:
         if self._disconnected is None:
             self._disconnected = event
             self._roster.end()
+            self._sender_left()
             self._emit(event)
             for stream in tuple(self._streams):
                 stream.end()

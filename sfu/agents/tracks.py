@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 AUDIO_BACKLOG = 100  # frames of 20 ms kept for a slow reader: 2 s
+RATE_SLACK = 0.9  # of the time between pictures: a camera is never exact
 VIDEO_BACKLOG = 2  # pictures: an old one is of no use
 
 
@@ -136,11 +138,32 @@ class RemoteTrack:
                 if len(samples):
                     yield AudioFrame(samples, sample_rate, frame.timestamp_s)
 
-    async def video(self) -> AsyncIterator[VideoFrame]:
-        """Pictures from now on, until the track ends. A slow reader gets the newest."""
+    async def video(
+        self, *, max_height_px: int | None = None, max_fps: float | None = None
+    ) -> AsyncIterator[VideoFrame]:
+        """Pictures from now on, until the track ends. A slow reader gets the newest.
+
+        Args:
+            max_height_px: Tallest picture wanted: the server forwards no larger layer, to any reader of this
+                track.
+            max_fps: Give at most so many in a second. The server leaves out what it can without breaking the
+                stream; up to 2 it forwards keyframes alone.
+
+        Raises:
+            RequestError: The server refuses.
+        """
+        if max_height_px is not None or max_fps is not None:
+            await self.configure(
+                max_height_px=max_height_px, max_fps=None if max_fps is None else max(1, math.ceil(max_fps))
+            )
+        shortest_s = 0.0 if max_fps is None else RATE_SLACK / max_fps
+        newest_s = -math.inf
         with self._stream(self._video, VIDEO_BACKLOG) as stream:
             async for frame in stream:
-                yield frame
+                # Time that runs backwards is another sender's, or a new stream.
+                if not 0.0 <= frame.timestamp_s - newest_s < shortest_s:
+                    newest_s = frame.timestamp_s
+                    yield frame
 
     def raw_audio(self) -> Stream[AudioFrame]:
         """Sound as it was decoded: 48 kHz, the decoder's channels. Close it, or use it in a `with` block."""

@@ -62,9 +62,9 @@ class Shape:
     names: SectionNames | None = None
     """Descriptions say which track a section carries; None: they do not."""
     two_connections: bool = False
+    """The client offers only what it sends; a second transport, on which we offer, carries what it gets."""
     data: DataDialect = DataDialect.NATIVE
     """How its data messages look."""
-    """The client offers only what it sends; a second transport, on which we offer, carries what it gets."""
 
 
 NATIVE_SHAPE = Shape()

@@ -6,10 +6,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from sfu.core.codecs import Encryption, TrackSource
 from sfu.core.ids import Identity, SessionId, TrackSid
+from sfu.dataplane.commands import DataDialect
 from sfu.participants.audience import Audience
 from sfu.participants.info import ClientInfo
 from sfu.participants.permissions import Grant
-from sfu.participants.requests import JoinRequest, ParticipantUpdate, ResumeRequest, TrackRequest
+from sfu.participants.requests import (
+    NATIVE_SHAPE,
+    JoinRequest,
+    ParticipantUpdate,
+    ResumeRequest,
+    TrackRequest,
+)
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.subscription import SubscriptionWish
 from signaling.auth import Token
@@ -67,6 +74,7 @@ def join_request(
         tracks=track_requests(message.tracks),
         auto_subscribe=message.auto_subscribe,
         client=ClientInfo(sdk=message.client.sdk, version=message.client.version, address=address),
+        shape=replace(NATIVE_SHAPE, data=DataDialect(message.data)),
         room_options=token.room_options,
         started_at=started_at,
         authorized_at=authorized_at,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-RELIABLE_LABEL = "reliable"
-LOSSY_LABEL = "lossy"
 MAX_MESSAGE_BYTES = 64 * 1024  # what the server agrees to in SDP
 MAX_IDENTITY_BYTES = 256
 MAX_TOPIC_BYTES = 256

@@ -82,6 +82,8 @@ class Join(Request):
     """The first offer, so that media needs no further round trip. Spare receive sections become slots."""
     tracks: TrackRequests = ()
     auto_subscribe: bool = True
+    data: Literal["native", "livekit"] = "native"
+    """What its data channels speak: our envelope, or LiveKit's `DataPacket` under LiveKit's labels."""
     client: ClientInfo = ClientInfo()
 
 

@@ -27,7 +27,7 @@ PAUSE_S = 0.7  # after a question, for the server to know that it is over; and o
 SPEECH_S = 1.0
 REACTION_S = 0.3  # of an agent that is interrupted
 FLUSH_S = 0.04
-"""From `clear` to the last loud packet at the server, in the best of the interruptions."""
+"""From `flush` to the last loud packet at the server, in the best of the interruptions."""
 
 
 class TimedSource(PcmSource):
@@ -116,7 +116,7 @@ async def test_the_server_measures_what_the_speakers_know(tmp_path: Path) -> Non
                 await question.write(tone(SPEECH_S))
                 await until(question.has_begun)
                 await asyncio.sleep(REACTION_S)
-                answer.clear()
+                answer.flush()
                 cleared = asyncio.get_running_loop().time()
                 measured = await until_turns(server, "interruption", turn)
                 silences.append(measured - (cleared - question.began_at()))

@@ -115,7 +115,7 @@ def test_drained_and_clear() -> None:
             await source.read()
         await drained
         await source.write(ramp(9600))
-        source.clear()
+        source.flush()
         assert source.buffered_s == 0
         assert not (await source.read()).data.any()
 
