@@ -135,10 +135,8 @@ impl Engine {
             let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
             let admitted = slot.responder.admit(out, rtt, now);
             hopeless |= admitted == Err(NotResent::TooOften);
-            if slot.is_leaving() || admitted.is_err() {
-                continue;
-            }
-            if !transport.repair.take(packet.payload.len(), now) {
+            let (Ok(request), false) = (admitted, slot.is_leaving()) else { continue };
+            if !transport.repair.take(packet.payload.len(), request, now) {
                 slot.responder.retract(out);
                 unpaid += 1;
                 continue;
@@ -254,11 +252,11 @@ fn repeat(
     let leaving = slot.is_leaving();
     let sent = slot.sent.get_or_insert_with(SentRing::new);
     let (Some(datagram), Some(tuple)) = (sent.get(out), transport.tuple) else { return };
-    let wanted = !leaving && slot.responder.admit(out, transport.rtt.get(), now).is_ok();
-    if !wanted {
+    if leaving {
         return;
     }
-    if transport.repair.take(datagram.len(), now) {
+    let Ok(request) = slot.responder.admit(out, transport.rtt.get(), now) else { return };
+    if transport.repair.take(datagram.len(), request, now) {
         arena.push(tuple, datagram);
         slot.stats.resent += 1;
     } else {

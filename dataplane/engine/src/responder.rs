@@ -2,6 +2,10 @@
 //!
 //! [`Responder`], one per outgoing SSRC, judges single packets; [`RepairBudget`], one per
 //! transport, bounds bytes and work.
+//!
+//! Receivers ask at once for a number that was overtaken (libwebrtc, `nack_requester.cc`), and on a
+//! path with jitter most of those arrive by themselves. What is asked for a second time is lost.
+//! So a part of the budget is kept for second requests.
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +24,8 @@ const MIN_BYTES_PER_S: f64 = 2_500.0;
 const MIN_BURST: f64 = 10_000.0;
 /// Over which the media rate is averaged.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
+/// Part of the depth that first requests leave for second ones.
+const RESERVE: f64 = 0.5;
 /// Numbers looked at in one NACK packet.
 const MAX_PER_PACKET: u32 = 256;
 /// Numbers looked at per second on one transport.
@@ -39,18 +45,32 @@ pub enum NotResent {
     TooOften,
 }
 
+/// How sure it is that a packet asked for is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// It may only have been overtaken.
+    First,
+    /// It did not come since the first time.
+    Again,
+}
+
 #[derive(Debug, Clone, Copy)]
-struct Sent {
+struct Asked {
     out: u64,
-    at: Instant,
+    /// When it was asked for first; None: it only went out late.
+    first: Option<Instant>,
+    /// When it was sent last, other than as one of the answers that were not paid for.
+    sent: Option<Instant>,
+    /// `sent` before the newest answer.
+    sent_before: Option<Instant>,
     answers: u8,
 }
 
-/// Remembers what was sent again on one outgoing SSRC.
+/// Remembers what was asked for and sent again on one outgoing SSRC.
 #[derive(Debug)]
 pub struct Responder {
     /// By `out % len`; a power of two.
-    sent: Box<[Option<Sent>]>,
+    asked: Box<[Option<Asked>]>,
     keyframe: u64,
 }
 
@@ -58,7 +78,7 @@ impl Responder {
     /// Remembers about `packets` of the newest; as many as the cache holds is enough.
     #[must_use]
     pub fn new(packets: usize) -> Self {
-        Self { sent: vec![None; packets.next_power_of_two()].into(), keyframe: 0 }
+        Self { asked: vec![None; packets.next_power_of_two()].into(), keyframe: 0 }
     }
 
     /// A keyframe starts at this output number; packets before it are not repaired any more.
@@ -69,46 +89,50 @@ impl Responder {
     /// A late packet goes out by the ordinary way now: a NACK for it crosses it on the wire.
     pub fn on_late(&mut self, out: u64, now: Instant) {
         let at = self.index(out);
-        self.sent[at] = Some(Sent { out, at: now, answers: 0 });
+        let sent = Some(now);
+        self.asked[at] = Some(Asked { out, first: None, sent, sent_before: None, answers: 0 });
     }
 
     /// Asks to send an output number again; Ok counts as done.
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&mut self, out: u64, rtt: Duration, now: Instant) -> Result<(), NotResent> {
+    pub fn admit(&mut self, out: u64, rtt: Duration, now: Instant) -> Result<Request, NotResent> {
         if out < self.keyframe {
             return Err(NotResent::BeforeKeyframe);
         }
         let at = self.index(out);
-        let answers = match self.sent[at] {
-            Some(sent) if sent.out == out => {
-                if sent.answers >= MAX_ANSWERS {
-                    return Err(NotResent::TooOften);
-                }
-                if now.saturating_duration_since(sent.at) < rtt.max(MIN_INTERVAL) {
-                    return Err(NotResent::TooSoon);
-                }
-                sent.answers + 1
-            }
-            _ => 1,
-        };
-        self.sent[at] = Some(Sent { out, at: now, answers });
-        Ok(())
+        let known = self.asked[at].filter(|asked| asked.out == out);
+        let (first, sent, answers) =
+            known.map_or((None, None, 0), |asked| (asked.first, asked.sent, asked.answers));
+        if answers >= MAX_ANSWERS {
+            return Err(NotResent::TooOften);
+        }
+        if sent.is_some_and(|sent| now.saturating_duration_since(sent) < rtt.max(MIN_INTERVAL)) {
+            return Err(NotResent::TooSoon);
+        }
+        let again = first.is_some_and(|first| now.saturating_duration_since(first) >= MIN_INTERVAL);
+        self.asked[at] = Some(Asked {
+            out,
+            first: first.or(Some(now)),
+            sent: Some(now),
+            sent_before: sent,
+            answers: answers + 1,
+        });
+        Ok(if again { Request::Again } else { Request::First })
     }
 
     /// What was admitted could not be paid for: it may be asked for again.
     pub fn retract(&mut self, out: u64) {
         let at = self.index(out);
-        self.sent[at] =
-            self.sent[at].filter(|sent| sent.out != out || sent.answers > 1).map(|sent| {
-                let answers = sent.answers - u8::from(sent.out == out);
-                Sent { answers, ..sent }
-            });
+        if let Some(asked) = self.asked[at].as_mut().filter(|asked| asked.out == out) {
+            asked.sent = asked.sent_before;
+            asked.answers = asked.answers.saturating_sub(1);
+        }
     }
 
     fn index(&self, out: u64) -> usize {
-        out as usize & (self.sent.len() - 1)
+        out as usize & (self.asked.len() - 1)
     }
 }
 
@@ -170,10 +194,14 @@ impl RepairBudget {
     }
 
     /// Asks to spend bytes on a retransmission; true: they are spent.
-    pub fn take(&mut self, bytes: usize, now: Instant) -> bool {
+    pub fn take(&mut self, bytes: usize, request: Request, now: Instant) -> bool {
         self.refill(now);
         let bytes = bytes as f64;
-        if self.tokens < bytes {
+        let kept = match request {
+            Request::First => self.depth() * RESERVE,
+            Request::Again => 0.0,
+        };
+        if self.tokens < bytes + kept {
             return false;
         }
         self.tokens -= bytes;
@@ -192,8 +220,11 @@ impl RepairBudget {
         }
         let earned = (self.media_since_refill * SHARE).max(MIN_BYTES_PER_S * elapsed);
         self.media_since_refill = 0.0;
-        let depth = (self.media_per_s * BURST_SHARE).max(MIN_BURST);
-        self.tokens = (self.tokens + earned).min(depth);
+        self.tokens = (self.tokens + earned).min(self.depth());
+    }
+
+    fn depth(&self) -> f64 {
+        (self.media_per_s * BURST_SHARE).max(MIN_BURST)
     }
 }
 
@@ -213,11 +244,11 @@ mod tests {
         let mut responder = Responder::new(64);
         let answered = (0..10).filter(|i| responder.admit(7, RTT, start + ms(5 * i)).is_ok());
         assert_eq!(answered.count(), 1, "ten requests in 50 ms");
-        assert_eq!(responder.admit(7, RTT, start + ms(50)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(50)), Ok(Request::Again));
         assert_eq!(responder.admit(7, RTT, start + ms(99)), Err(NotResent::TooSoon));
-        assert_eq!(responder.admit(7, RTT, start + ms(100)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(100)), Ok(Request::Again));
         assert_eq!(responder.admit(7, RTT, start + ms(900)), Err(NotResent::TooOften));
-        assert_eq!(responder.admit(8, RTT, start), Ok(()));
+        assert_eq!(responder.admit(8, RTT, start), Ok(Request::First));
     }
 
     #[test]
@@ -225,11 +256,12 @@ mod tests {
         let start = Instant::now();
         let mut responder = Responder::new(64);
         for i in 0..10 {
-            assert_eq!(responder.admit(7, RTT, start + ms(50 * i)), Ok(()));
+            let request = if i < 2 { Request::First } else { Request::Again };
+            assert_eq!(responder.admit(7, RTT, start + ms(10 * i)), Ok(request));
             responder.retract(7);
         }
         responder.retract(8);
-        assert_eq!(responder.admit(7, RTT, start + ms(500)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(500)), Ok(Request::Again));
         assert_eq!(responder.admit(7, RTT, start + ms(501)), Err(NotResent::TooSoon));
     }
 
@@ -237,9 +269,9 @@ mod tests {
     fn short_round_trips_wait_twenty_milliseconds() {
         let start = Instant::now();
         let mut responder = Responder::new(64);
-        assert_eq!(responder.admit(7, ms(1), start), Ok(()));
+        assert_eq!(responder.admit(7, ms(1), start), Ok(Request::First));
         assert_eq!(responder.admit(7, ms(1), start + ms(19)), Err(NotResent::TooSoon));
-        assert_eq!(responder.admit(7, ms(1), start + ms(20)), Ok(()));
+        assert_eq!(responder.admit(7, ms(1), start + ms(20)), Ok(Request::Again));
     }
 
     #[test]
@@ -248,7 +280,7 @@ mod tests {
         let mut responder = Responder::new(64);
         responder.on_late(7, start);
         assert_eq!(responder.admit(7, RTT, start + ms(10)), Err(NotResent::TooSoon));
-        assert_eq!(responder.admit(7, RTT, start + ms(60)), Ok(()));
+        assert_eq!(responder.admit(7, RTT, start + ms(60)), Ok(Request::First));
     }
 
     #[test]
@@ -257,7 +289,7 @@ mod tests {
         let mut responder = Responder::new(64);
         responder.on_keyframe(100);
         assert_eq!(responder.admit(99, RTT, now), Err(NotResent::BeforeKeyframe));
-        assert_eq!(responder.admit(100, RTT, now), Ok(()));
+        assert_eq!(responder.admit(100, RTT, now), Ok(Request::First));
     }
 
     #[test]
@@ -287,7 +319,7 @@ mod tests {
             budget.on_media(1000);
             media += 1000;
             for _ in 0..2 {
-                if budget.take(1000, now) {
+                if budget.take(1000, Request::Again, now) {
                     repair += 1000;
                 }
             }
@@ -304,19 +336,30 @@ mod tests {
         for _ in 0..400 {
             now += ms(5);
             budget.on_media(1250);
-            budget.take(0, now);
+            budget.take(0, Request::Again, now);
         }
         // 2 Mbit/s: a third of a second's bytes at once, and not more.
-        let repaired = (0..200).filter(|_| budget.take(1250, now)).count();
+        let repaired = (0..200).filter(|_| budget.take(1250, Request::Again, now)).count();
         assert!((50..=70).contains(&repaired), "{repaired}");
+    }
+
+    #[test]
+    fn first_requests_leave_half_of_the_burst_for_second_ones() {
+        let start = Instant::now();
+        let mut budget = RepairBudget::new(start);
+        let taken = |budget: &mut RepairBudget, request| {
+            (0..100).filter(|_| budget.take(1000, request, start)).count()
+        };
+        assert_eq!(taken(&mut budget, Request::First), 5);
+        assert_eq!(taken(&mut budget, Request::Again), 5);
     }
 
     #[test]
     fn audio_alone_may_always_repair_a_little() {
         let start = Instant::now();
         let mut budget = RepairBudget::new(start);
-        while budget.take(100, start) {}
-        assert!(!budget.take(100, start + ms(39)));
-        assert!(budget.take(100, start + ms(41)));
+        while budget.take(100, Request::Again, start) {}
+        assert!(!budget.take(100, Request::Again, start + ms(39)));
+        assert!(budget.take(100, Request::Again, start + ms(41)));
     }
 }

@@ -21,6 +21,7 @@ mod paths;
 mod promises;
 mod quality;
 mod red;
+mod reordering;
 mod sim;
 mod slots;
 mod svc;

@@ -86,6 +86,12 @@ impl Network {
         }
     }
 
+    /// The same in both directions, for a client that had none so far.
+    pub fn narrow_both(&mut self, client: SocketAddr, up: &str, down: &str) {
+        self.lanes.push(Lane::new(client, true, up, u64::from(client.port()) + 1));
+        self.narrow(client, down);
+    }
+
     /// How long a packet to this client would wait in the queue of its link.
     pub fn queue_delay(&self, client: SocketAddr, now: Instant) -> Duration {
         let lane = self.lanes.iter().find(|lane| lane.leads_to(client));
