@@ -21,6 +21,7 @@ use crate::config::EngineConfig;
 use crate::envelope::data_tracks::DataTracks;
 use crate::envelope::routing::{self, RoutingTable};
 use crate::event::{CloseReason, Event};
+use crate::fanout::Jobs;
 use crate::forward::Routed;
 use crate::ids::{RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use crate::load::{Meter, MeterId};
@@ -66,6 +67,10 @@ pub struct Engine {
     /// Packets taken in by this turn, not yet forwarded.
     pub(crate) turn: Vec<Routed>,
     pub(crate) pool: PacketPool,
+    /// What of them goes to whom; memory used within one call only.
+    pub(crate) jobs: Jobs,
+    /// Keyframes that slots wait for: track and bit per layer; likewise.
+    pub(crate) awaited: Vec<(usize, u8)>,
     /// Transports for which layers are to be chosen anew.
     pub(crate) reallocate: Vec<usize>,
     /// Memory used within one call only.
@@ -114,6 +119,8 @@ impl Engine {
             out: Output::new(),
             turn: Vec::new(),
             pool: PacketPool::default(),
+            jobs: Jobs::default(),
+            awaited: Vec::new(),
             reallocate: Vec::new(),
             scratch: Vec::new(),
             missing: Vec::new(),

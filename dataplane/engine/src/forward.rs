@@ -1,15 +1,18 @@
-//! From the packets of one batch to everybody who gets them: per track, per receiver, per packet,
-//! so that one receiver's packets lie side by side and its keys stay at hand.
+//! From the packets of one batch to everybody who gets them: to readers by track, to slots per
+//! receiver, per track, per packet, so that one receiver's packets lie side by side and its keys stay
+//! at hand.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::Target;
+use crate::command::{MediaKind, Target};
 use crate::egress::Turn;
 use crate::engine::Engine;
 use crate::event::{CloseReason, Event};
 use crate::events::EventQueue;
+use crate::fanout::{Fanout, Job, Jobs};
 use crate::layer::Layer;
 use crate::layers::Cause;
 use crate::pace::pace_media;
@@ -32,20 +35,27 @@ impl Engine {
         }
         let turn = Turn::new(now, self.clock.at(now));
         let mut routed = std::mem::take(&mut self.turn);
+        let mut jobs = std::mem::take(&mut self.jobs);
         // Stable: packets of one track stay in order.
         routed.sort_by_key(|(track, _)| *track);
+        let mut start = 0;
         for run in routed.chunk_by(|(a, _), (b, _)| a == b) {
+            let packets = start..start + run.len();
+            start = packets.end;
             if let Some((track, _)) = run.first()
                 && self.tracks.contains(*track)
             {
                 self.forward_to_readers(*track, run, now);
-                self.forward_to_slots(*track, run, &turn);
+                self.list_slots(*track, run, packets, &mut jobs);
             }
         }
+        self.forward_to_slots(&jobs, &routed, &turn);
+        jobs.clear();
         for (_, packet) in routed.drain(..) {
             self.pool.give(packet);
         }
         self.turn = routed;
+        self.jobs = jobs;
     }
 
     /// Rings, taps and meters get every layer with source numbering.
@@ -73,39 +83,50 @@ impl Engine {
         }
     }
 
-    fn forward_to_slots(&mut self, key: usize, run: &[Routed], turn: &Turn) {
-        let mut fanout = std::mem::take(&mut self.tracks[key].fanout);
-        let mut wanted = 0;
-        for entry in &mut fanout {
-            let interesting = |packet: &SourcePacket| {
-                entry.layers >> packet.layer & 1 == 1 && packet.form != Form::Withheld
-            };
-            if !run.iter().any(|(_, packet)| interesting(packet)) {
-                continue;
+    /// Lists the slots that want to see any of a track's packets.
+    fn list_slots(&self, key: usize, run: &[Routed], packets: Range<usize>, jobs: &mut Jobs) {
+        // Of sound there is one layer, of video one form: a look at the packets once will do.
+        let brought = run
+            .iter()
+            .filter(|(_, packet)| packet.form != Form::Withheld)
+            .fold(0, |layers, (_, packet)| layers | 1 << packet.layer);
+        for (entry, fanout) in self.tracks[key].fanout.iter().enumerate() {
+            let Fanout { slot, receiver, layers, .. } = *fanout;
+            if layers & brought != 0 {
+                let packets = packets.clone();
+                jobs.push(receiver, Job { track: key, entry, slot, layers, packets });
             }
-            // Taken apart, so that a panic for one receiver leaves the others alone.
-            let slot = entry.slot;
-            let layers = entry.layers;
-            let sent = catch_unwind(AssertUnwindSafe(|| {
-                self.forward_to_slot(key, slot, layers, run, turn)
-            }));
-            match sent {
-                Ok((layers, keyframe)) => {
+        }
+    }
+
+    fn forward_to_slots(&mut self, jobs: &Jobs, routed: &[Routed], turn: &Turn) {
+        for receiver in jobs.receivers() {
+            for job in jobs.of(*receiver) {
+                let run = routed.get(job.packets.clone()).unwrap_or_default();
+                // Taken apart, so that a panic for one receiver leaves the others alone.
+                let sent = catch_unwind(AssertUnwindSafe(|| {
+                    self.forward_to_slot(job.track, job.slot, job.layers, run, turn)
+                }));
+                let Ok((layers, keyframe)) = sent else {
+                    self.broken.push(*receiver);
+                    break;
+                };
+                if layers != job.layers
+                    && let Some(entry) = self.tracks[job.track].fanout.get_mut(job.entry)
+                {
                     entry.layers = layers;
-                    wanted |= keyframe;
                 }
-                Err(_) => {
-                    if let Some(slot) = self.slots.get(slot) {
-                        self.broken.push(slot.transport);
-                    }
+                if keyframe != 0 {
+                    self.awaited.push((job.track, keyframe));
                 }
             }
         }
-        let Some(track) = self.tracks.get_mut(key) else { return };
-        track.fanout = fanout;
-        for layer in 0..8 {
-            if wanted >> layer & 1 == 1 {
-                self.want_keyframe(key, layer, turn.now);
+        // However many wait, it is one wish.
+        self.awaited.sort_unstable();
+        self.awaited.dedup();
+        while let Some((track, layers)) = self.awaited.pop() {
+            for layer in (0..8).filter(|layer| layers >> layer & 1 == 1) {
+                self.want_keyframe(track, layer, turn.now);
             }
         }
         while let Some(transport) = self.broken.pop() {
@@ -126,9 +147,11 @@ impl Engine {
         let track = &self.tracks[track];
         let Some(slot) = self.slots.get_mut(slot_key) else { return (0, 0) };
         let Some(transport) = self.transports.get_mut(slot.transport) else { return (0, 0) };
-        slot.takes_descriptors =
-            transport.extensions.id(ExtensionKind::DependencyDescriptor).is_some()
-                && transport.extensions.two_byte_allowed();
+        if slot.kind == MediaKind::Video {
+            slot.takes_descriptors =
+                transport.extensions.id(ExtensionKind::DependencyDescriptor).is_some()
+                    && transport.extensions.two_byte_allowed();
+        }
         let arena = &mut self.out.arena;
         for (_, packet) in run {
             if layers >> packet.layer & 1 == 0 || !slot.takes(packet) {

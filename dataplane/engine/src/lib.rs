@@ -29,6 +29,7 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 mod events;
+mod fanout;
 mod feedback;
 mod forward;
 mod ice;

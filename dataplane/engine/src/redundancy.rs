@@ -10,10 +10,10 @@ use crate::codec::red_encode::RedEncoder;
 use crate::command::{MediaKind, ReceiveCodec};
 use crate::engine::Engine;
 use crate::error::DropReason;
+use crate::fanout::Fanout;
 use crate::forward::Routed;
 use crate::packet::{Form, PacketPool, SourcePacket, WRAPPED};
 use crate::rtp::AudioLevel;
-use crate::track::Fanout;
 use crate::units::Bitrate;
 
 /// A sender of RED sends single packets plain when they are large; after so many it has stopped.
@@ -263,8 +263,10 @@ mod tests {
         packet: &SourcePacket,
         forms: &[Form],
     ) -> Vec<(Form, u8, u64, Vec<u8>)> {
-        let fanout: Vec<Fanout> =
-            forms.iter().map(|form| Fanout { slot: 0, layers: 1, form: *form }).collect();
+        let fanout: Vec<Fanout> = forms
+            .iter()
+            .map(|form| Fanout { slot: 0, receiver: 0, layers: 1, form: *form })
+            .collect();
         let (mut pool, mut turn) = (PacketPool::default(), Vec::new());
         redundancy.observe(packet);
         redundancy.derive(0, packet, &fanout, &mut pool, &mut turn).unwrap();

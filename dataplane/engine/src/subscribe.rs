@@ -7,10 +7,10 @@ use rand::Rng;
 use crate::command::{AddSlot, Role, Wish};
 use crate::engine::Engine;
 use crate::event::Event;
+use crate::fanout::Fanout;
 use crate::ids::{SlotId, TrackId};
 use crate::packet::Form;
 use crate::slot::Slot;
-use crate::track::Fanout;
 
 impl Engine {
     pub(crate) fn add_slot(&mut self, spec: AddSlot) {
@@ -68,7 +68,8 @@ impl Engine {
             return self.out.events.failed(COMMAND, id.0, "no common codec");
         }
         if bound != Some(track_key) {
-            let entry = Fanout { slot: key, layers: 0, form: Form::Published };
+            let receiver = self.slots[key].transport;
+            let entry = Fanout { slot: key, receiver, layers: 0, form: Form::Published };
             self.tracks[track_key].fanout.push(entry);
             self.follow_form(key);
         }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
 use crate::command::{AddTrack, MediaKind, ReceiveCodec, Target};
+use crate::fanout::Fanout;
 use crate::ids::{RoomId, TrackId, WorkerId};
 use crate::layer::{LayerRates, MAX_SPATIAL};
 use crate::layers::Shape;
 use crate::layers::liveness::{Life, StreamKind};
 use crate::load::Generator;
 use crate::nack::NackGenerator;
-use crate::packet::{Form, SourcePacket};
+use crate::packet::SourcePacket;
 use crate::quality::TrackMeter;
 use crate::redundancy::Redundancy;
 use crate::rtp::ShortName;
@@ -37,16 +38,6 @@ pub(crate) enum TrackSource {
     Generator(Box<Generator>),
     /// Fed by the shell.
     Local,
-}
-
-/// One slot that gets this track, and which layers it wants to see at the moment.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fanout {
-    pub(crate) slot: usize,
-    /// Bit per layer; others are passed over without a look at the slot.
-    pub(crate) layers: u8,
-    /// Audio goes to it in this form.
-    pub(crate) form: Form,
 }
 
 /// A published track on one worker.

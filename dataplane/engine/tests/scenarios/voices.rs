@@ -3,6 +3,7 @@
 
 use airside_engine::command::{Command, MediaKind, Source};
 use airside_engine::load::GeneratedPacket;
+use airside_engine::net::{Datagram, Protocol};
 
 use crate::sim::{OPUS, Published, RED, Sim, Subscribed, wish};
 
@@ -168,4 +169,55 @@ fn redundant_sound_of_a_large_room_begins_with_its_first_packet() {
     room.speak(50, |voice| if voice == 0 { SPEECH } else { QUIET });
     let heard = room.heard(slot);
     assert!(heard[0] <= 150 && heard.len() >= 49, "{heard:?}");
+}
+
+#[test]
+fn datagrams_of_one_turn_for_one_receiver_lie_side_by_side() {
+    let mut sim = Sim::new(76, 1);
+    let publishers: Vec<_> = (0..3).map(|_| sim.connect()).collect();
+    let (bob, carol) = (sim.connect(), sim.connect());
+    let mut voices: Vec<Published> = publishers
+        .iter()
+        .map(|publisher| sim.publish_as(*publisher, MediaKind::Audio, Source::Local, 1, &[OPUS]))
+        .collect();
+    let slots: Vec<Subscribed> = [bob, carol]
+        .into_iter()
+        .flat_map(|subscriber| {
+            voices.iter_mut().map(|voice| sim.subscribe(voice, subscriber)).collect::<Vec<_>>()
+        })
+        .collect();
+    sim.run_ms(100);
+
+    // One batch: a packet of each of the three.
+    let now = sim.now;
+    let mut batch = Vec::new();
+    for voice in &voices {
+        let client = &mut sim.nodes[voice.publisher.node];
+        let payload = [0xF8; 60];
+        let packet = GeneratedPacket {
+            layer: 0,
+            timestamp: FRAME,
+            marker: false,
+            level: Some(SPEECH),
+            descriptor: None,
+            payload: &payload,
+        };
+        client.engine.inject(voice.local, &packet, now).unwrap();
+        let arena = client.engine.transmits();
+        let sent = arena.entries().iter().map(|entry| (client.address, arena.data(entry).to_vec()));
+        batch.extend(sent.collect::<Vec<_>>());
+        arena.clear();
+    }
+    let mut datagrams: Vec<Datagram<'_>> = batch
+        .iter_mut()
+        .map(|(remote, data)| Datagram { local: 0, remote: *remote, protocol: Protocol::Udp, data })
+        .collect();
+    let server = &mut sim.nodes[0].engine;
+    server.handle_datagrams(&mut datagrams, now);
+    let sent: Vec<_> = server.transmits().entries().iter().map(|sent| sent.tuple.remote).collect();
+    let [bob, carol] = [bob, carol].map(|peer| sim.nodes[peer.node].address);
+    assert_eq!(sent, [bob, bob, bob, carol, carol, carol]);
+    sim.collect(0);
+    sim.run_ms(100);
+    assert!(slots.iter().all(|slot| sim.received(*slot).len() == 1));
 }
