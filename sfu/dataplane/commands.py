@@ -181,6 +181,10 @@ class ReceiveCodec:
     nack: bool
     format: int
     """Codec plus format parameters; equal numbers may be forwarded to each other."""
+    pli: bool = True
+    """`nack pli` is agreed: keyframes are asked for by it."""
+    fir: bool = False
+    """`ccm fir` is agreed: they are asked for by it where there is no PLI."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,7 +291,14 @@ class Client:
 def _receive_codecs(codecs: tuple[NegotiatedCodec, ...]) -> tuple[ReceiveCodec, ...]:
     return tuple(
         ReceiveCodec(
-            each.payload_type, each.codec, each.clock_rate, each.rtx_payload_type, each.nack, each.format
+            each.payload_type,
+            each.codec,
+            each.clock_rate,
+            each.rtx_payload_type,
+            each.nack,
+            each.format,
+            each.pli,
+            each.fir,
         )
         for each in codecs
     )

@@ -288,6 +288,8 @@ def add_track(track: Track, section: ReceiveSection, transport: TransportId, roo
                 item.rtx_payload_type,
                 item.nack,
                 item.format,
+                item.pli,
+                item.fir,
             )
             for item in section.codecs
         ),

@@ -37,6 +37,10 @@ class NegotiatedCodec:
     """Generic NACK is agreed."""
     format: int
     """Codec and format parameters as one number; equal numbers may be forwarded to each other."""
+    pli: bool = True
+    """Picture loss indications are agreed (RFC 4585 section 6.3.1)."""
+    fir: bool = False
+    """Full intra requests are agreed (RFC 5104 section 4.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)

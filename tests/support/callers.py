@@ -340,7 +340,9 @@ class Caller:
 
 def _receive_codecs(codecs: Iterable[NegotiatedCodec]) -> tuple[ReceiveCodec, ...]:
     return tuple(
-        ReceiveCodec(c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.nack, c.format)
+        ReceiveCodec(
+            c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.nack, c.format, c.pli, c.fir
+        )
         for c in codecs
     )
 

@@ -143,6 +143,8 @@ impl Bench {
                     clock_rate: 48_000,
                     rtx_payload_type: None,
                     nack: true,
+                    pli: false,
+                    fir: false,
                     format: 1,
                 }],
                 layers: vec![layer],

@@ -248,6 +248,10 @@ pub struct ReceiveCodec {
     pub rtx_payload_type: Option<u8>,
     /// Generic NACK agreed.
     pub nack: bool,
+    /// `nack pli` agreed.
+    pub pli: bool,
+    /// `ccm fir` agreed.
+    pub fir: bool,
     /// Names codec plus format parameters; equal numbers may be forwarded to each other.
     pub format: u16,
 }

@@ -13,6 +13,8 @@ const ENCODE_TIME: Duration = Duration::from_millis(10);
 const ALARM: Duration = Duration::from_secs(3);
 /// Time between requests after the alarm.
 const ALARM_INTERVAL: Duration = Duration::from_secs(1);
+/// So often a full intra request is sent under one number: as it may be lost, and so may its answer.
+const FIR_REPEATS: u8 = 2;
 
 /// What to send upstream, for the layer's own media SSRC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,31 +25,56 @@ pub enum Request {
     Fir(u8),
 }
 
+/// By which messages a publisher may be asked, as its codec agreed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By PLI, also where nothing was agreed: who ignores it is no worse off.
+    Pli,
+    /// By PLI, and once by FIR when that is ignored.
+    PliThenFir,
+    /// By FIR alone.
+    Fir,
+}
+
+impl Way {
+    pub(crate) fn agreed(pli: bool, fir: bool) -> Self {
+        match (pli, fir) {
+            (true, true) => Self::PliThenFir,
+            (false, true) => Self::Fir,
+            (_, false) => Self::Pli,
+        }
+    }
+}
+
 /// Collects wishes for a keyframe of one published layer.
 #[derive(Debug)]
 pub struct KeyframeRequester {
     min_interval: Duration,
-    /// Full intra requests were negotiated.
-    fir: bool,
+    way: Way,
     fir_seq: u8,
-    fir_tried: bool,
+    /// How often the command of this number was sent; 0: the next FIR is a new command.
+    fir_sent: u8,
     wanted_since: Option<Instant>,
     last_sent: Option<Instant>,
 }
 
 impl KeyframeRequester {
-    /// `large`: 720p or more. `fir`: the publisher agreed to `ccm fir`, tried once when PLI is
-    /// ignored.
+    /// `large`: 720p or more.
     #[must_use]
-    pub fn new(large: bool, fir: bool) -> Self {
+    pub fn new(large: bool) -> Self {
         Self {
             min_interval: if large { LARGE_INTERVAL } else { MIN_INTERVAL },
-            fir,
+            way: Way::Pli,
             fir_seq: 0,
-            fir_tried: false,
+            fir_sent: 0,
             wanted_since: None,
             last_sent: None,
         }
+    }
+
+    /// The publisher agreed to be asked this way.
+    pub(crate) fn set_way(&mut self, way: Way) {
+        self.way = way;
     }
 
     /// Someone needs a keyframe. Any number of calls are one wish; then call [`Self::poll`].
@@ -63,7 +90,7 @@ impl KeyframeRequester {
     /// Nobody waits any more, or the publisher is muted.
     pub fn cancel(&mut self) {
         self.wanted_since = None;
-        self.fir_tried = false;
+        self.fir_sent = 0;
     }
 
     /// What to send now, if anything. Repeats until the keyframe comes.
@@ -74,12 +101,22 @@ impl KeyframeRequester {
             return None;
         }
         self.last_sent = Some(now);
-        if waiting > ALARM && self.fir && !self.fir_tried {
-            self.fir_tried = true;
-            self.fir_seq = self.fir_seq.wrapping_add(1);
-            return Some(Request::Fir(self.fir_seq));
+        match self.way {
+            Way::Fir => Some(self.next_fir()),
+            Way::PliThenFir if waiting > ALARM && self.fir_sent == 0 => Some(self.next_fir()),
+            Way::Pli | Way::PliThenFir => Some(Request::Pli),
         }
-        Some(Request::Pli)
+    }
+
+    /// A number is a command: it stays when the command is repeated, and rises with the next one
+    /// (RFC 5104, section 4.3.1.2). A keyframe that was lost on its way takes a new command.
+    fn next_fir(&mut self) -> Request {
+        if self.fir_sent == 0 || self.fir_sent == FIR_REPEATS && self.way == Way::Fir {
+            self.fir_seq = self.fir_seq.wrapping_add(1);
+            self.fir_sent = 0;
+        }
+        self.fir_sent += 1;
+        Request::Fir(self.fir_seq)
     }
 
     /// When [`Self::poll`] may have something next.
@@ -131,7 +168,7 @@ mod tests {
     #[test]
     fn storm_of_wishes_is_five_requests_a_second() {
         let start = Instant::now();
-        let mut requester = KeyframeRequester::new(false, false);
+        let mut requester = KeyframeRequester::new(false);
         let mut sent = 0;
         for tick in 0..1000 {
             // 100 subscribers with 10 requests a second each; keyframes come and are lost again.
@@ -147,7 +184,7 @@ mod tests {
     #[test]
     fn first_wish_goes_out_at_once_and_repeats_until_the_keyframe() {
         let start = Instant::now();
-        let mut requester = KeyframeRequester::new(false, false);
+        let mut requester = KeyframeRequester::new(false);
         assert_eq!(requester.poll(start, RTT), None);
         assert_eq!(requester.poll_timeout(RTT), None);
         requester.want(start);
@@ -163,8 +200,8 @@ mod tests {
     #[test]
     fn long_round_trips_and_large_pictures_wait_longer() {
         let start = Instant::now();
-        let mut far = KeyframeRequester::new(false, false);
-        let mut large = KeyframeRequester::new(true, false);
+        let mut far = KeyframeRequester::new(false);
+        let mut large = KeyframeRequester::new(true);
         far.want(start);
         large.want(start);
         far.poll(start, ms(300));
@@ -178,7 +215,8 @@ mod tests {
     #[test]
     fn ignored_requests_try_fir_once_and_slow_down() {
         let start = Instant::now();
-        let mut requester = KeyframeRequester::new(false, true);
+        let mut requester = KeyframeRequester::new(false);
+        requester.set_way(Way::agreed(true, true));
         requester.want(start);
         let mut requests = Vec::new();
         for tick in 0..80 {
@@ -187,6 +225,26 @@ mod tests {
         assert!(requester.is_ignored(start + ms(3001)));
         assert_eq!(requests.iter().filter(|sent| **sent == Request::Fir(1)).count(), 1);
         assert_eq!(requests.len(), 16 + 4, "five a second, then one");
+    }
+
+    #[test]
+    fn who_takes_fir_alone_gets_it_as_often_as_pli_and_each_command_twice() {
+        let start = Instant::now();
+        let mut requester = KeyframeRequester::new(false);
+        requester.set_way(Way::agreed(false, true));
+        let mut asked = |from: u64, to: u64| {
+            requester.want(start + ms(from));
+            let numbers: Vec<Request> =
+                (from..to).filter_map(|at| requester.poll(start + ms(at), RTT)).collect();
+            requester.on_keyframe();
+            numbers
+        };
+        let fir = |numbers: &[u8]| numbers.iter().map(|at| Request::Fir(*at)).collect::<Vec<_>>();
+        assert_eq!(asked(0, 900), fir(&[1, 1, 2, 2, 3]));
+        assert_eq!(asked(1000, 1300), fir(&[4, 4]), "another wish is another command");
+        assert_eq!(asked(1400, 1401), fir(&[5]));
+        assert_eq!(asked(1450, 1550), [], "no sooner than PLI");
+        assert_eq!(Way::agreed(false, false), Way::Pli);
     }
 
     #[test]
@@ -200,7 +258,8 @@ mod tests {
 
     #[test]
     fn the_timeout_is_never_before_the_next_request() {
-        let (mut requester, start) = (KeyframeRequester::new(false, true), Instant::now());
+        let (mut requester, start) = (KeyframeRequester::new(false), Instant::now());
+        requester.set_way(Way::PliThenFir);
         requester.want(start);
         let (mut now, mut requests) = (start, 0);
         for _ in 0..100 {

@@ -234,6 +234,8 @@ mod tests {
             clock_rate: 48_000,
             rtx_payload_type: None,
             nack: false,
+            pli: false,
+            fir: false,
             format: 1,
         }
     }

@@ -58,6 +58,8 @@ def offered_codecs(kind: MediaKind, policy: CodecPolicy) -> tuple[SelectedCodec,
             rtx_payload_type=repair if policy.rtx else None,
             nack=True,
             format=number,
+            pli=not audio,
+            fir=not audio,
         )
         offered.append(SelectedCodec(agreed, _ENCODINGS.get(codec, codec.value.upper()), FEEDBACK[kind]))
     return tuple(offered)

@@ -109,6 +109,8 @@ def select_codecs(
             rtx_payload_type=retransmission.get(payload.payload_type),
             nack="nack" in feedback,
             format=number,
+            pli="nack pli" in feedback,
+            fir="ccm fir" in feedback,
         )
         selected.append(SelectedCodec(agreed, payload.encoding, feedback))
     if all(item.codec.codec is Codec.RED for item in selected):

@@ -471,6 +471,17 @@ class TestCodecs:
         text = session(video("0", "a=rtcp-fb:* ccm fir"))
         assert "96 ccm fir" in attributes(negotiate(text).answer.media[0], "rtcp-fb")
 
+    def test_how_keyframes_may_be_asked_for(self) -> None:
+        def asked(*lines: str) -> tuple[bool, bool]:
+            section = video("0", *lines, direction="sendonly").replace("a=rtcp-fb:96 nack pli\n", "")
+            codec = negotiate(session(section)).plan.receive[0].codecs[0]
+            return codec.pli, codec.fir
+
+        assert asked("a=rtcp-fb:* nack pli") == (True, False)
+        assert asked("a=rtcp-fb:96 ccm fir") == (False, True)
+        assert asked("a=rtcp-fb:* ccm fir", "a=rtcp-fb:* nack pli") == (True, True)
+        assert asked() == (False, False)
+
 
 class TestExtensions:
     def test_one_id_with_two_meanings(self) -> None:

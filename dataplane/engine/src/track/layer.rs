@@ -9,7 +9,7 @@ use crate::cache::{
 use crate::codec::{Codec, FrameInfo, Inspector, Keyframe};
 use crate::command::{LayerSpec, MediaKind, ReceiveCodec};
 use crate::error::DropReason;
-use crate::keyframe::KeyframeRequester;
+use crate::keyframe::{KeyframeRequester, Way};
 use crate::layers::liveness::{Liveness, StreamKind};
 use crate::nack::{Action, NackGenerator};
 use crate::packet::{Described, PacketPool, SourcePacket};
@@ -101,7 +101,7 @@ impl Layer {
             reception: Reception::new(clock_rate, kind == MediaKind::Video),
             meter: LayerMeter::default(),
             cache: Cache::new(cached),
-            keyframe: KeyframeRequester::new(large, false),
+            keyframe: KeyframeRequester::new(large),
             clock: None,
             liveness: Liveness::new(life),
             newest: None,
@@ -145,6 +145,7 @@ impl Layer {
         }
         self.codec = Some(index);
         self.inspector = Some(Inspector::new(codec.codec));
+        self.keyframe.set_way(Way::agreed(codec.pli, codec.fir));
         let video = codec.codec.is_video();
         let generator = if video { NackGenerator::video } else { NackGenerator::audio };
         self.nack = codec.nack.then(generator);

@@ -49,6 +49,8 @@ fn scene(seed: u64) -> Scene {
                 clock_rate: 90_000,
                 rtx_payload_type: Some(97),
                 nack: true,
+                pli: true,
+                fir: false,
                 format: 1,
             }],
             layers: vec![LayerSpec { ssrc: Some(5), rtx_ssrc: Some(6), ..LayerSpec::default() }],

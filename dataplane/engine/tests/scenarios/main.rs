@@ -14,6 +14,7 @@ mod fairness;
 mod handshake;
 mod hostile;
 mod join;
+mod keyframes;
 mod layers;
 mod loss;
 mod packet_path;

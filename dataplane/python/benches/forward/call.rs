@@ -368,7 +368,16 @@ fn codec(kind: MediaKind) -> (u8, Codec) {
 fn receive_codec(kind: MediaKind) -> ReceiveCodec {
     let (payload_type, codec) = codec(kind);
     let clock_rate = codec.clock_rate();
-    ReceiveCodec { payload_type, codec, clock_rate, rtx_payload_type: None, nack: false, format: 1 }
+    ReceiveCodec {
+        payload_type,
+        codec,
+        clock_rate,
+        rtx_payload_type: None,
+        nack: false,
+        pli: true,
+        fir: false,
+        format: 1,
+    }
 }
 
 fn add_slot(

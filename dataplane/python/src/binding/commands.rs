@@ -289,6 +289,8 @@ fn receive_codec(object: &Bound<'_, PyAny>) -> PyResult<ReceiveCodec> {
         clock_rate: fields.get("clock_rate")?,
         rtx_payload_type: fields.get("rtx_payload_type")?,
         nack: fields.get("nack")?,
+        pli: fields.get("pli")?,
+        fir: fields.get("fir")?,
         format: fields.get("format")?,
     })
 }

@@ -72,6 +72,8 @@ fn receive_codecs(payloads: &[Payload]) -> Vec<ReceiveCodec> {
         clock_rate: codec.clock_rate(),
         rtx_payload_type,
         nack: true,
+        pli: true,
+        fir: false,
         format: 1,
     };
     payloads.iter().map(codec).collect()
