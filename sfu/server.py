@@ -90,7 +90,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         dev=development,
     )
     embedded = EmbeddedAgents(settings)
-    webhooks = make_sender(settings, edge.service.journal, clock)
+    webhooks = make_sender(settings, edge.service.journal, clock, metrics)
     apps: list[ASGIApp] = [create_app(edge)]
     if len(listeners) > 1:
         apps.append(metrics_app(metrics))

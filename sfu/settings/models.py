@@ -197,18 +197,19 @@ class LimitSettings(Section):
 
 
 class WebhookSettings(Section):
-    """Events as LiveKit's webhooks, signed, in order per room."""
+    """Events as LiveKit's webhooks, signed, in order per room; each URL by itself."""
 
     urls: tuple[HttpUrl, ...] = ()
     """Where to send them; none: nowhere."""
     api_key: str = ""
     """The API key that signs them; empty: the first one."""
     queue_events: PositiveCount = 1000
-    """Events of one room that may wait for a slow receiver; then the oldest are dropped and counted."""
+    """Events of one room that may wait for one URL; then the oldest are dropped. The next event that arrives
+    there says how many in `numDropped`, and the metric `airside_webhooks_total` counts them."""
     timeout_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
     """For one attempt."""
     attempts: PositiveCount = 6
-    """Of one event at one URL, with twice the pause after each; then it is dropped and counted."""
+    """Of one event at one URL, with twice the pause after each; then it is dropped and counted as above."""
 
 
 class AgentSettings(Section):

@@ -106,6 +106,11 @@ class Metrics:
             "signaling_closed_total", "Signaling WebSockets that ended, by close code.", ["code"]
         )
         self._requests = counter("signaling_requests_total", "Signaling requests.", ["type", "outcome"])
+        self._webhooks = counter(
+            "webhooks_total",
+            "Events sent to webhook URLs: delivered, given_up after all attempts, or crowded_out.",
+            ["outcome"],
+        )
         self._http_seconds = histogram(
             "http_request_seconds", "Server API requests.", REQUEST_BUCKETS_S, ["method", "status"]
         )
@@ -219,6 +224,10 @@ class Metrics:
     def request_handled(self, kind: str, outcome: str) -> None:
         """A signaling request: its message type, and `ok` or an error code. Both bounded by the caller."""
         self._requests.labels(kind, outcome).inc()
+
+    def webhook_handled(self, outcome: str) -> None:
+        """What became of an event at a webhook URL. Bounded by the caller."""
+        self._webhooks.labels(outcome).inc()
 
     def http_handled(self, method: str, status: int, seconds: float) -> None:
         """A request of the server API was answered."""

@@ -1,4 +1,4 @@
-"""Events as LiveKit's webhooks: signed, in order per room, retried; counted when they are dropped."""
+"""Events as LiveKit's webhooks: signed, in order per room and URL, retried; counted when they are dropped."""
 
 import asyncio
 import base64
@@ -7,6 +7,7 @@ import json
 import logging
 from collections import deque
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import httpx
 from google.protobuf import json_format
@@ -18,6 +19,7 @@ from sfu.core.journal import Journal
 from sfu.participants.happenings import Happening, Kind
 from sfu.participants.sink import LeaveCode
 from sfu.settings.models import Settings, WebhookSettings
+from sfu.telemetry.metrics import Metrics
 from signaling.auth import Authenticator
 from signaling.livekit import mapping
 
@@ -39,17 +41,28 @@ _END_REASONS = {
 }
 
 
+class Outcome(StrEnum):
+    """What became of one event at one URL."""
+
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+    """Its receiver took it at none of the attempts."""
+    CROWDED_OUT = "crowded_out"
+    """Too many waited behind it."""
+
+
 @dataclass(slots=True)
 class _Queue:
-    """One room's events on their way."""
+    """One room's events on their way to one URL."""
 
     waiting: deque[tuple[int, Happening]] = field(default_factory=deque)
     dropped: int = 0
+    """Since the last one that arrived."""
     task: asyncio.Task[None] | None = None
 
 
 class WebhookSender:
-    """Listens to the journal. Each room has a task while something of it waits."""
+    """Listens to the journal. Each room has a task for each URL while something waits for that."""
 
     def __init__(
         self,
@@ -58,23 +71,33 @@ class WebhookSender:
         authenticator: Authenticator,
         clock: Clock,
         client: httpx.AsyncClient,
+        metrics: Metrics,
     ) -> None:
         self._settings = settings
         self._api_key = api_key
         self._authenticator = authenticator
         self._clock = clock
         self._client = client
-        self._queues: dict[RoomSid, _Queue] = {}
+        self._metrics = metrics
+        self._urls = tuple(dict.fromkeys(str(url) for url in settings.urls))
+        self._queues: dict[tuple[RoomSid, str], _Queue] = {}
+        self._open: set[RoomSid] = set()
 
     def handle(self, seq: int, event: Happening) -> None:
         """An entry of the journal."""
-        queue = self._queues.setdefault(event.room.sid, _Queue())
-        if len(queue.waiting) >= self._settings.queue_events:
-            queue.waiting.popleft()
-            queue.dropped += 1
-        queue.waiting.append((seq, event))
-        if queue.task is None:
-            queue.task = asyncio.get_running_loop().create_task(self._send_all(event.room.sid, queue))
+        room = event.room.sid
+        if event.kind is Kind.ROOM_FINISHED:
+            self._open.discard(room)
+        elif event.kind is Kind.ROOM_STARTED:
+            self._open.add(room)
+        for url in self._urls:
+            queue = self._queues.setdefault((room, url), _Queue())
+            if len(queue.waiting) >= self._settings.queue_events:
+                queue.waiting.popleft()
+                self._drop(queue, Outcome.CROWDED_OUT)
+            queue.waiting.append((seq, event))
+            if queue.task is None:
+                queue.task = asyncio.get_running_loop().create_task(self._send_all(room, url, queue))
 
     async def close(self, deadline_s: float) -> None:
         """Send what waits, as far as the time allows."""
@@ -85,15 +108,24 @@ class WebhookSender:
                 task.cancel()
         await self._client.aclose()
 
-    async def _send_all(self, room: RoomSid, queue: _Queue) -> None:
+    async def _send_all(self, room: RoomSid, url: str, queue: _Queue) -> None:
         while queue.waiting:
             seq, event = queue.waiting.popleft()
-            body = encode_body(seq, event, queue.dropped)
-            queue.dropped = 0
-            for url in self._settings.urls:
-                if not await self._deliver(url, seq, body):
-                    queue.dropped += 1
-        del self._queues[room]
+            told = queue.dropped
+            if await self._deliver(url, seq, encode_body(seq, event, told)):
+                # Others may have been dropped meanwhile.
+                queue.dropped -= told
+                self._metrics.webhook_handled(Outcome.DELIVERED)
+            else:
+                self._drop(queue, Outcome.GIVEN_UP)
+        queue.task = None
+        if not queue.dropped or room not in self._open:
+            # Nobody is left to be told.
+            del self._queues[room, url]
+
+    def _drop(self, queue: _Queue, outcome: Outcome) -> None:
+        queue.dropped += 1
+        self._metrics.webhook_handled(outcome)
 
     async def _deliver(self, url: str, seq: int, body: bytes) -> bool:
         pause_s = FIRST_PAUSE_S
@@ -124,14 +156,16 @@ class WebhookSender:
         }
 
 
-def make_sender(settings: Settings, journal: Journal[Happening], clock: Clock) -> WebhookSender | None:
+def make_sender(
+    settings: Settings, journal: Journal[Happening], clock: Clock, metrics: Metrics
+) -> WebhookSender | None:
     """A sender that listens, if there is somewhere to send to."""
     hooks = settings.webhook
     if not hooks.urls or not settings.keys:
         return None
     api_key = hooks.api_key or next(iter(settings.keys))
     client = httpx.AsyncClient(timeout=hooks.timeout_s)
-    sender = WebhookSender(hooks, api_key, Authenticator(settings.keys), clock, client)
+    sender = WebhookSender(hooks, api_key, Authenticator(settings.keys), clock, client, metrics)
     journal.listen(sender.handle)
     return sender
 
