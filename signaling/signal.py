@@ -4,13 +4,14 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from sfu.core.errors import DrainingError, UnauthorizedError
-from signaling.auth import Authenticator, Token, find_token
+from signaling.auth import Authenticator, find_token
 from signaling.closing import CloseCode, fit_reason
 from signaling.connection import Connection, ConnectionLimits
 from signaling.edge import Edge
 from signaling.http import problems
 from signaling.native import values
 from signaling.native.dialect import NativeContext, NativeDialect, error_frame
+from signaling.serving import serve
 from signaling.turns import Fairness
 
 PATH = "/signal"
@@ -47,8 +48,11 @@ class SignalEndpoint:
             await self._refuse(socket, error)
             return
         auth_s = self._edge.clock.monotonic() - begun_at
-        await socket.accept()
-        await self._serve(socket, token, auth_s)
+        name = f"{token.api_key} {token.grant.room}"
+        connection = Connection(socket, self._limits, name, self._fairness)
+        address = socket.client.host if socket.client is not None else ""
+        dialect = NativeDialect(self._context, token, connection, address, auth_s)
+        await serve(self._edge, socket, connection, dialect)
 
     async def _refuse(self, socket: WebSocket, error: UnauthorizedError) -> None:
         """Browsers hide the answer to a refused upgrade; an accepted one can say why."""
@@ -56,16 +60,3 @@ class SignalEndpoint:
         await socket.accept()
         await socket.send_text(error_frame(error.code, error.text).decode())
         await socket.close(CloseCode.UNAUTHORIZED, fit_reason(error.text))
-
-    async def _serve(self, socket: WebSocket, token: Token, auth_s: float) -> None:
-        edge = self._edge
-        name = f"{token.api_key} {token.grant.room}"
-        connection = Connection(socket, self._limits, name, self._fairness)
-        address = socket.client.host if socket.client is not None else ""
-        edge.metrics.socket_opened()
-        edge.connections.add(connection)
-        try:
-            await connection.run(NativeDialect(self._context, token, connection, address, auth_s))
-        finally:
-            edge.connections.remove(connection)
-            edge.metrics.socket_closed(connection.close_code or CloseCode.INTERNAL)

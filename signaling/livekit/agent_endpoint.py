@@ -8,11 +8,12 @@ from starlette.websockets import WebSocket
 
 from sfu.core.errors import AirsideError, DrainingError, InvalidRequestError, PermissionDeniedError
 from signaling.auth import Token, find_token
-from signaling.closing import CloseCode
 from signaling.connection import Connection, ConnectionLimits
 from signaling.edge import Edge
 from signaling.livekit.agent_dialect import AgentDialect
+from signaling.livekit.bounds import whole_number
 from signaling.livekit.context import LiveKitContext
+from signaling.serving import serve
 from signaling.turns import Fairness
 
 AGENT_PATH = "/agent"
@@ -48,14 +49,7 @@ class AgentEndpoint:
             return
         connection = Connection(socket, self._limits, f"{token.api_key} worker", self._fairness)
         dialect = AgentDialect(self._context, edge.settings, token, connection, capacity)
-        edge.metrics.socket_opened()
-        edge.connections.add(connection)
-        try:
-            await socket.accept()
-            await connection.run(dialect)
-        finally:
-            edge.connections.remove(connection)
-            edge.metrics.socket_closed(connection.close_code or CloseCode.INTERNAL)
+        await serve(edge, socket, connection, dialect)
 
     def _authenticate(self, socket: WebSocket) -> Token:
         if not self._edge.health.ready:
@@ -70,6 +64,7 @@ class AgentEndpoint:
 def _capacity(text: str) -> int | None:
     if not text:
         return None
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text[:9]) <= MAX_CAPACITY:
+    capacity = whole_number(text, MAX_CAPACITY)
+    if not capacity:
         raise InvalidRequestError("capacity", f"must be a number from 1 to {MAX_CAPACITY}")
-    return int(text)
+    return capacity

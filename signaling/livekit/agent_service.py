@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from livekit.protocol import agent_dispatch
 
 from sfu.core.errors import RoomNotFoundError
-from sfu.core.ids import DispatchId, RoomName
+from sfu.core.ids import DispatchId
 from sfu.service import Service
 from signaling.auth import Token
 from signaling.livekit import agent_mapping, requests
-from signaling.livekit.twirp import Method
+from signaling.livekit.twirp import Method, administered
 
 NAME = "livekit.AgentDispatchService"
 
@@ -35,7 +35,7 @@ class AgentDispatchService:
         self, request: agent_dispatch.CreateAgentDispatchRequest, token: Token
     ) -> agent_dispatch.AgentDispatch:
         """Ask for an agent. The room is made if it is not there."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         wanted = requests.agent_request(
             agent_dispatch.RoomAgentDispatch(
                 agent_name=request.agent_name,
@@ -51,7 +51,7 @@ class AgentDispatchService:
         self, request: agent_dispatch.ListAgentDispatchRequest, token: Token
     ) -> agent_dispatch.ListAgentDispatchResponse:
         """What a room asks for, or one of it."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         try:
             found = self._service.agents.dispatches(name)
         except RoomNotFoundError:
@@ -68,10 +68,5 @@ class AgentDispatchService:
         self, request: agent_dispatch.DeleteAgentDispatchRequest, token: Token
     ) -> agent_dispatch.AgentDispatch:
         """Take it back; its jobs end."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         return agent_mapping.dispatch(self._service.agents.delete(name, DispatchId(request.dispatch_id)))
-
-
-def _administered(token: Token, name: str) -> RoomName:
-    token.grant.require_room_admin(RoomName(name))
-    return RoomName(name)

@@ -1,6 +1,7 @@
-"""Protobuf of clients with few enough values: two megabytes can be a million empty messages.
+"""What clients say, within bounds: protobuf of few enough values, and numbers in URLs.
 
-The parser itself keeps them small; each one that Python looks at is an object, so nobody looks at them.
+Two megabytes can be a million empty messages. The parser itself keeps them small; each one that Python looks
+at is an object, so nobody looks at them.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,14 @@ def parse(kind: type[M], data: bytes) -> M:
     if _left(message, MAX_VALUES) < 0:
         raise DecodeError(f"more than {MAX_VALUES} values in one message")
     return message
+
+
+def whole_number(text: str, most: int) -> int | None:
+    """A decimal number from 0 to `most` in ASCII digits; None: the text is none. Its length costs nothing."""
+    if not text.isascii() or not text.isdecimal() or len(text.lstrip("0")) > len(str(most)):
+        return None
+    number = int(text.lstrip("0") or "0")
+    return number if number <= most else None
 
 
 def _left(message: Message, left: int) -> int:

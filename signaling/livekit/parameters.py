@@ -16,11 +16,14 @@ from livekit.protocol import rtc
 from sfu.core.errors import InvalidRequestError
 from sfu.core.ids import ParticipantSid
 from sfu.participants.info import NO_CLIENT, ClientInfo
+from signaling.json_bounds import is_crowded
 from signaling.livekit import requests
-from signaling.livekit.bounds import parse
+from signaling.livekit.bounds import parse, whole_number
 
 MAX_JOIN_REQUEST_BYTES = 1024 * 1024
 """After decompression; an ordinary one has 20 kB."""
+MAX_NUMBER = 2**31 - 1
+"""As in the protobuf that says the same."""
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 """zlib's way of saying that a gzip header is expected."""
 
@@ -124,7 +127,8 @@ def _base64(text: str) -> bytes:
 
 def _attributes(text: str) -> dict[str, str]:
     try:
-        value = json.loads(_base64(text))
+        raw = _base64(text)
+        value = None if is_crowded(raw) else json.loads(raw)
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
@@ -138,5 +142,4 @@ def _flag(query: Mapping[str, str], name: str, default: bool) -> bool:
 
 
 def _number(query: Mapping[str, str], name: str) -> int:
-    value = query.get(name, "")
-    return int(value) if value.isascii() and value.isdecimal() and len(value) < 10 else 0
+    return whole_number(query.get(name, ""), MAX_NUMBER) or 0

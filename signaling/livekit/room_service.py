@@ -13,7 +13,7 @@ from signaling.auth import Token
 from signaling.livekit import mapping, requests
 from signaling.livekit.context import LiveKitContext
 from signaling.livekit.rpc import perform_rpc
-from signaling.livekit.twirp import Method, TwirpError
+from signaling.livekit.twirp import Method, TwirpError, administered
 
 NAME = "livekit.RoomService"
 NONCE_BYTES = (0, 16)
@@ -86,7 +86,7 @@ class RoomService:
         self, request: room.UpdateRoomMetadataRequest, token: Token
     ) -> models.Room:
         """Describe it anew."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         return self._room(self._service.update_room_metadata(name, request.metadata))
 
     # Participants
@@ -95,21 +95,21 @@ class RoomService:
         self, request: room.ListParticipantsRequest, token: Token
     ) -> room.ListParticipantsResponse:
         """Everyone in it."""
-        found = self._service.list_participants(_administered(token, request.room))
+        found = self._service.list_participants(administered(token, request.room))
         return room.ListParticipantsResponse(participants=[mapping.participant_info(info) for info in found])
 
     async def get_participant(
         self, request: room.RoomParticipantIdentity, token: Token
     ) -> models.ParticipantInfo:
         """One of them."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         return mapping.participant_info(self._service.get_participant(name, Identity(request.identity)))
 
     async def remove_participant(
         self, request: room.RoomParticipantIdentity, token: Token
     ) -> room.RemoveParticipantResponse:
         """End its session."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         self._service.remove_participant(name, Identity(request.identity))
         return room.RemoveParticipantResponse()
 
@@ -117,7 +117,7 @@ class RoomService:
         self, request: room.MuteRoomTrackRequest, token: Token
     ) -> room.MuteRoomTrackResponse:
         """Mute somebody's track; to unmute it is its owner's, unless the settings say otherwise."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         if not request.muted and not self._remote_unmute:
             raise TwirpError("failed_precondition", "remote unmute not enabled")
         track = self._service.mute_track(
@@ -129,7 +129,7 @@ class RoomService:
         self, request: room.UpdateParticipantRequest, token: Token
     ) -> models.ParticipantInfo:
         """Change what it is called and what it may do."""
-        name, identity = _administered(token, request.room), Identity(request.identity)
+        name, identity = administered(token, request.room), Identity(request.identity)
         change = requests.participant_update(request.name, request.metadata, dict(request.attributes))
         permissions = None
         if request.HasField("permission"):
@@ -141,7 +141,7 @@ class RoomService:
         self, request: room.UpdateSubscriptionsRequest, token: Token
     ) -> room.UpdateSubscriptionsResponse:
         """Subscribe it to tracks, or take them away."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         tracks = requests.subscribed_tracks(request)
         self._service.update_subscriptions(name, Identity(request.identity), tracks, request.subscribe)
         return room.UpdateSubscriptionsResponse()
@@ -166,7 +166,7 @@ class RoomService:
 
     async def send_data(self, request: room.SendDataRequest, token: Token) -> room.SendDataResponse:
         """A message from the server; a nonce used again sends nothing."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         if len(request.nonce) not in NONCE_BYTES:
             raise TwirpError("invalid_argument", f"nonce should be {NONCE_BYTES[1]} bytes or not present")
         destinations = [Identity(identity) for identity in request.destination_identities]
@@ -189,7 +189,7 @@ class RoomService:
 
     async def perform_rpc(self, request: room.PerformRpcRequest, token: Token) -> room.PerformRpcResponse:
         """Call a method of a participant."""
-        name = _administered(token, request.room)
+        name = administered(token, request.room)
         payload = await perform_rpc(self._service, name, request)
         return room.PerformRpcResponse(payload=payload)
 
@@ -197,12 +197,7 @@ class RoomService:
         return mapping.room(info, self._context.codecs)
 
 
-def _administered(token: Token, name: str) -> RoomName:
-    token.grant.require_room_admin(RoomName(name))
-    return RoomName(name)
-
-
 def _between(token: Token, name: str, destination: str) -> tuple[RoomName, RoomName]:
     """From where to where; the token must name both."""
     token.grant.require_destination(RoomName(destination))
-    return _administered(token, name), RoomName(destination)
+    return administered(token, name), RoomName(destination)

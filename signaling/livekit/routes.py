@@ -23,7 +23,6 @@ from sfu.core.errors import (
 from sfu.participants.requests import JoinRequest
 from sfu.transport.sdp.codecs import CodecPolicy
 from signaling.auth import Authenticator, Token, find_token
-from signaling.closing import CloseCode
 from signaling.connection import Connection, ConnectionLimits
 from signaling.edge import Edge
 from signaling.livekit import parameters, twirp
@@ -33,6 +32,7 @@ from signaling.livekit.context import LiveKitContext
 from signaling.livekit.dialect import LiveKitDialect
 from signaling.livekit.parameters import Parameters
 from signaling.livekit.room_service import RoomService
+from signaling.serving import serve
 from signaling.turns import Fairness
 
 DUAL_PATH = "/rtc"
@@ -138,21 +138,7 @@ class RtcEndpoint:
         except AirsideError as error:
             await socket.send_denial_response(refusal(error))
             return
-        await self._serve(socket, connection, dialect)
-
-    async def _serve(self, socket: WebSocket, connection: Connection, dialect: LiveKitDialect) -> None:
-        edge, running = self._edge, False
-        edge.metrics.socket_opened()
-        edge.connections.add(connection)
-        try:
-            await socket.accept()
-            running = True
-            await connection.run(dialect)
-        finally:
-            if not running:
-                dialect.handle_disconnect()
-            edge.connections.remove(connection)
-            edge.metrics.socket_closed(connection.close_code or CloseCode.INTERNAL)
+        await serve(edge, socket, connection, dialect)
 
 
 def _validate(edge: Edge, authenticator: Authenticator, request: Request, *, single: bool) -> Response:

@@ -23,6 +23,7 @@ from sfu.core.errors import (
     TrackNotFoundError,
     UnauthorizedError,
 )
+from sfu.core.ids import RoomName
 from signaling.auth import Token, find_token
 from signaling.edge import Edge
 from signaling.json_bounds import MAX_VALUES, is_crowded
@@ -96,6 +97,12 @@ class Services:
 
     methods: Mapping[tuple[str, str], Method]
     missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def administered(token: Token, name: str) -> RoomName:
+    """The room of a call that needs `roomAdmin` for it. Raises PermissionDeniedError."""
+    token.grant.require_room_admin(RoomName(name))
+    return RoomName(name)
 
 
 def install(app: FastAPI, edge: Edge, context: LiveKitContext, services: Services) -> None:

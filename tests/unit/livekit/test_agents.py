@@ -264,7 +264,9 @@ class TestWorkersThatAreWrong:
         assert token.grant.hidden
         assert token.grant.can_publish is False
 
-    @pytest.mark.parametrize("text", ["0", "-1", "x", "1e3", "²", "9" * 100])
+    @pytest.mark.parametrize(
+        "text", ["0", "-1", "x", "1e3", "²", "9" * 100, "1" + "0" * 12, "1" + "9" * 5000]
+    )
     def test_capacity(self, text: str) -> None:
         with pytest.raises(AirsideError, match="capacity"):
             _capacity(text)

@@ -5,7 +5,7 @@ from google.protobuf.message import DecodeError
 from livekit.protocol import models, rtc
 
 from signaling.json_bounds import MAX_VALUES
-from signaling.livekit.bounds import parse
+from signaling.livekit.bounds import parse, whole_number
 
 
 def nested(count: int) -> rtc.SignalRequest:
@@ -47,3 +47,25 @@ def test_a_crowd_is_refused(message: rtc.SignalRequest) -> None:
 def test_what_is_no_message_is_refused() -> None:
     with pytest.raises(DecodeError):
         parse(rtc.SignalRequest, b"\xff" * 10)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("7", 7),
+        ("100", 100),
+        ("0" * 5000 + "99", 99),
+        ("101", None),
+        ("1000000000", None),
+        ("9" * 5000, None),
+        ("", None),
+        ("-1", None),
+        ("+1", None),
+        ("1_0", None),
+        (" 1", None),
+        ("\u0663", None),
+    ],
+)
+def test_numbers_in_urls_are_bounded(text: str, number: int | None) -> None:
+    assert whole_number(text, 100) == number

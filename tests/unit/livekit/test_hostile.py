@@ -47,6 +47,11 @@ class TestJoinRequest:
         with pytest.raises(InvalidRequestError):
             parameters.decode_join_request(wrapped(raw[:-cut], zipped=True))
 
+    def test_crowded_attributes_are_not_built(self) -> None:
+        many = "{" + ",".join(f'"{number}":""' for number in range(20_000)) + "}"
+        with pytest.raises(InvalidRequestError, match="attributes"):
+            parameters.from_query({"attributes": base64.urlsafe_b64encode(many.encode()).decode()}, "")
+
     @given(st.text(max_size=200))
     def test_any_text(self, text: str) -> None:
         try:

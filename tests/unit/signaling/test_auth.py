@@ -38,6 +38,14 @@ def claims(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in (base | changes).items() if value is not None}
 
 
+def test_crowded_tokens_are_refused_before_their_values_are_built() -> None:
+    crowd = b"[" + b"0," * 20_000 + b"0]"
+    assert len(forge({}, payload=crowd)) < MAX_TOKEN_BYTES
+    for text in (forge({}, payload=crowd), f"{b64(crowd)}.{forge(claims()).partition('.')[2]}"):
+        with pytest.raises(UnauthorizedError, match="not a JWT"):
+            AUTH.verify(text, NOW)
+
+
 def test_a_token_made_here_reads_back() -> None:
     grant = Grant(
         room=RoomName("standup"),
