@@ -1,8 +1,8 @@
 """A track's picture in a second codec, for receivers that cannot decode the first.
 
-Its publisher says with the track that it could, is asked once somebody needs it, and then sends both. With
-`BackupPolicy.REGRESSION` everybody who can take the second codec gets it as soon as it comes; the plane finds
-that nobody takes the first any more, and the publisher is told to stop that.
+Its publisher says with the track that it could, and is asked once somebody needs it. As soon as it comes
+everybody who can take the second codec gets it; the plane finds that nobody takes the first any more, and the
+publisher is told to stop that. With `BackupPolicy.SIMULCAST` it sends both: the others keep the first.
 """
 
 from __future__ import annotations

@@ -32,11 +32,11 @@ class BackupPolicy(StrEnum):
     """What happens for a receiver that cannot decode a track's first codec."""
 
     PREFER_REGRESSION = "prefer_regression"
-    """Either of the others, as the server likes; ours sends both."""
+    """All get the second codec where that is possible; with our server as in `REGRESSION`."""
     SIMULCAST = "simulcast"
     """It gets the second codec, all others the first."""
     REGRESSION = "regression"
-    """All get the second codec."""
+    """All who can take the second codec get it, and the first may stop."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Track:
     @property
     def regresses(self) -> bool:
         """Once somebody needs the backup, whoever can take it gets it: the first codec may then stop."""
-        return self.info.hints.backup_policy is BackupPolicy.REGRESSION
+        return self.info.hints.backup_policy is not BackupPolicy.SIMULCAST
 
     @property
     def regressed(self) -> bool:

@@ -78,21 +78,61 @@ async def test_layers_in_one_stream(server: Server, codec: str, single: bool) ->
         assert layers == [135, 270, 540]
 
 
-async def test_who_lacks_the_codec_gets_the_backup(server: Server) -> None:
+ACTIVE_CODECS = "(await client.sent('camera')).filter((item) => item.active).map((item) => item.codec)"
+
+
+def sends_only(codec: str) -> str:
+    """Whether one codec of the camera is being sent, and the other is not."""
+    active = f"({ACTIVE_CODECS})"
+    return (
+        f"(async () => {{ const it = {active}; return it.length && it.every((one) => one === '{codec}') }})()"
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "codec"),
+    [(None, "vp9"), ("REGRESSION", "av1")],
+    ids=["prefer_regression", "regression"],
+)
+async def test_everybody_gets_the_backup_once_somebody_needs_it(
+    server: Server, policy: str | None, codec: str
+) -> None:
+    async with js_clients(server, "alice", "bob", "eve") as (alice, bob, eve):
+        await bob.do(f"client.forgetCodec('{codec}')")
+        await alice.join(ROOM, dynacast=True)
+        await eve.join(ROOM)
+        chosen = f", backupCodecPolicy: livekit.BackupCodecPolicy.{policy}" if policy else ""
+        await alice.do(f"client.publishCanvas(640, 360, {{ videoCodec: '{codec}'{chosen} }})")
+        await eve.sees("alice")
+        assert (await eve.do("client.received('alice', 'camera')"))["codec"] == f"video/{codec}"
+        await bob.join(ROOM)
+        await bob.sees("alice")
+        for client in (bob, eve):
+            await client.until(
+                "(async () => (await client.received('alice', 'camera'))?.codec === 'video/vp8')()"
+            )
+        await alice.until(sends_only("video/vp8"))
+        await eve.sees("alice")
+        await bob.do("client.room.disconnect()")
+        await eve.sees("alice")
+        assert await alice.do(sends_only("video/vp8")), "there is no way back while the second is sent"
+
+
+async def test_who_lacks_the_codec_gets_the_backup_beside_it(server: Server) -> None:
     async with js_clients(server, "alice", "bob", "eve") as (alice, bob, eve):
         await bob.do("client.forgetCodec('vp9')")
         await alice.join(ROOM, dynacast=True)
         await eve.join(ROOM)
-        await alice.do("client.publishCanvas(640, 360, { videoCodec: 'vp9' })")
+        options = "{ videoCodec: 'vp9', backupCodecPolicy: livekit.BackupCodecPolicy.SIMULCAST }"
+        await alice.do(f"client.publishCanvas(640, 360, {options})")
         await eve.sees("alice")
         await bob.join(ROOM)
         await bob.sees("alice")
         assert (await bob.do("client.received('alice', 'camera')"))["codec"] == "video/vp8"
         assert (await eve.do("client.received('alice', 'camera')"))["codec"] == "video/vp9"
-        codecs = "(await client.sent('camera')).filter((item) => item.active).map((item) => item.codec)"
-        assert set(await alice.do(f"(async () => {codecs})()")) == {"video/vp9", "video/vp8"}
+        assert set(await alice.do(f"(async () => {ACTIVE_CODECS})()")) == {"video/vp9", "video/vp8"}
         await bob.do("client.room.disconnect()")
-        await alice.until(f"(async () => ({codecs}).every((codec) => codec === 'video/vp9'))()")
+        await alice.until(sends_only("video/vp9"))
         await eve.sees("alice")
 
 
