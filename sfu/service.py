@@ -18,6 +18,7 @@ from sfu.core.errors import (
 from sfu.core.ids import Identity, RoomName, TrackSid, new_participant_sid, new_session_id
 from sfu.core.journal import Journal
 from sfu.core.observer import JoinStep, JoinTrace, Observer
+from sfu.dataplane.commands import DataDialect
 from sfu.dispatch.agency import Agency
 from sfu.participants.happenings import Happening
 from sfu.participants.info import ParticipantInfo, ParticipantKind, RoomInfo, is_dependent
@@ -72,7 +73,7 @@ class Counts:
 class Service:
     """Everything signaling and the server API may ask of this node.
 
-    State changes only in synchronous code on the clock's loop; the coroutines here do not wait inside.
+    State changes only in synchronous code on the clock's loop; a coroutine waits before that, if at all.
     """
 
     def __init__(
@@ -210,6 +211,7 @@ class Service:
         Raises:
             SessionGoneError, or what `Session.offer` raises; the session then waits on.
         """
+        received = await self._last_received(request)
         seat = self._find_session(request)
         if seat is None or seat.room.closed:
             raise SessionGoneError
@@ -231,7 +233,8 @@ class Service:
         missed = outbox.missed(request.last_seq)
         if missed is None:
             left = tuple(gone for gone in outbox.departed() if gone.identity not in room.members)
-            outbox.send(outbox.seq, Resumed(room.joined_state(member), answer_sdp, left))
+            trial, member.resume_trial = member.resume_trial, None
+            outbox.send(outbox.seq, Resumed(room.joined_state(member), answer_sdp, left, received, trial))
             room.data_tracks.tell_all(room, member)
             quality.tell_all(room, member)
         else:
@@ -241,6 +244,14 @@ class Service:
         member.renewal_asked = False
         downlinks.restart(room, member)
         return session
+
+    async def _last_received(self, request: ResumeRequest) -> int:
+        """As `Resumed.received`."""
+        seat = self._find_session(request)
+        uplink = seat.participant.connection if seat is not None else None
+        if seat is None or uplink is None or seat.participant.shape.data is DataDialect.NATIVE:
+            return 0
+        return await self._context.plane.last_received(uplink.transport)
 
     def _find_session(self, request: ResumeRequest) -> Seat | None:
         directory = self._context.directory

@@ -423,6 +423,14 @@ class RemoveDataTrack:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadDataReceived:
+    """Asks the worker of a transport for `DataNumber`. Made by the facade."""
+
+    transport: TransportId
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReadStats:
     """Asks one worker for its figures. Made by the facade."""
 

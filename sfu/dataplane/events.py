@@ -219,6 +219,16 @@ Event = (
 
 
 @dataclass(frozen=True, slots=True)
+class DataNumber:
+    """`Event::DataReceived`, the answer to `ReadDataReceived`."""
+
+    worker: WorkerId
+    token: int
+    sequence: int
+    """Of the newest reliable message that its sender numbered; 0: none came."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerStats:
     """One worker's figures: tables of equally long columns, as in dataplane/engine/src/stats.rs."""
 
@@ -246,8 +256,11 @@ class UnknownEventError(ServerError):
     """The native module tells something this code does not know: they are not of one build."""
 
 
+Answer = WorkerStats | DataNumber
+"""To whoever asked, by its token."""
+
 # One line of `drain` by its kind; the order of fields is that of dataplane/python/src/binding/events.rs.
-_DECODERS: Mapping[str, Callable[..., Event | WorkerStats]] = {
+_DECODERS: Mapping[str, Callable[..., Event | Answer]] = {
     "transport_state": lambda worker, transport, state, reason, remote: TransportStateChanged(
         worker, transport, TransportState(state), CloseReason(reason), remote
     ),
@@ -265,13 +278,14 @@ _DECODERS: Mapping[str, Callable[..., Event | WorkerStats]] = {
     "speakers": Speakers,
     "speech": Speech,
     "data": Data,
+    "data_received": DataNumber,
     "stats": lambda worker, token, tables: WorkerStats(worker, tables, token),
     "command_failed": CommandFailed,
     "resync": Resync,
 }
 
 
-def decode(line: tuple[object, ...]) -> Event | WorkerStats:
+def decode(line: tuple[object, ...]) -> Event | Answer:
     """One line of the native `drain`: kind, worker, fields.
 
     Raises:

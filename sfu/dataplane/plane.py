@@ -15,6 +15,7 @@ import secrets
 import string
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from sfu.core.ids import ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId
 from sfu.dataplane import _native
@@ -22,12 +23,14 @@ from sfu.dataplane.commands import (
     AddTarget,
     Command,
     IceCredentials,
+    ReadDataReceived,
     ReadStats,
     RemoveTarget,
     RemoveTransport,
     TapTarget,
 )
 from sfu.dataplane.events import (
+    Answer,
     CommandFailed,
     Event,
     TransportState,
@@ -46,7 +49,7 @@ EVENTS_PER_TURN = 1000
 """Drained at once; about 10 ms of Python. The rest keeps the descriptor readable for the next turn."""
 MESSAGES_PER_TURN = 2000
 """The same for data messages of transports in client role, which cost less each."""
-STATS_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 5.0
 """A worker answers in a turn, which takes milliseconds."""
 EXIT_DEADLINE_S = 2.0
 """For workers that nobody closed before the interpreter ends."""
@@ -65,6 +68,10 @@ LocalPacket = tuple[int, bool, int | None, bytes]
 """RTP timestamp, marker, audio level in -dBov (RFC 6464) or None, payload."""
 ClientMessage = tuple[bool, bytes]
 """Whether over the channel that loses nothing; the envelope of the server's dialect."""
+
+
+Question = ReadStats | ReadDataReceived
+"""What a worker answers, with the token that it was given."""
 
 
 class DataPlane:
@@ -115,7 +122,7 @@ class DataPlane:
         self._pending: defaultdict[WorkerId, list[object]] = defaultdict(list)
         self._flushing = False
         self._callbacks: list[Callable[[Event], None]] = []
-        self._questions: dict[int, asyncio.Future[WorkerStats]] = {}
+        self._questions: dict[int, asyncio.Future[Any]] = {}
         self._taps: dict[TapId, tuple[TrackId, WorkerId]] = {}
         self._readers: dict[TransportId, Callable[[bool, bytes], None]] = {}
         self._closed = False
@@ -204,17 +211,32 @@ class DataPlane:
         Raises:
             TimeoutError: A worker does not answer.
         """
-        answers = []
-        for index in range(self.workers):
-            token = next(self._numbers)
-            answers.append(self._loop.create_future())
-            self._questions[token] = answers[-1]
-            self._enqueue([(WorkerId(index), ReadStats(token))])
+        return await self._ask([(WorkerId(index), ReadStats) for index in range(self.workers)])
+
+    async def last_received(self, transport: TransportId) -> int:
+        """Number of the last reliable data message that came by a transport from a client that counts them.
+
+        0: none came, or its worker does not say.
+        """
         try:
-            async with asyncio.timeout(STATS_TIMEOUT_S):
+            worker = self._placement.worker(transport)
+            (answer,) = await self._ask([(worker, lambda token: ReadDataReceived(transport, token))])
+        except (NotPlacedError, TimeoutError):
+            return 0
+        return int(answer.sequence)
+
+    async def _ask(self, questions: Sequence[tuple[WorkerId, Callable[[int], Question]]]) -> list[Any]:
+        """The answers, in order. Raises TimeoutError."""
+        tokens = [next(self._numbers) for _ in questions]
+        answers = [self._questions.setdefault(token, self._loop.create_future()) for token in tokens]
+        for token, (worker, make) in zip(tokens, questions, strict=True):
+            self._enqueue([(worker, make(token))])
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return list(await asyncio.gather(*answers))
         finally:
-            self._questions = {token: each for token, each in self._questions.items() if not each.done()}
+            for token in tokens:
+                self._questions.pop(token, None)
 
     # Client role: every transport has a socket of its own, which is all that tells two of them apart
     # at one server address.
@@ -305,7 +327,7 @@ class DataPlane:
         """Threads of ours must not run while the interpreter is taken down."""
         self._native.close(EXIT_DEADLINE_S)
 
-    def _enqueue(self, placed: Iterable[Placed | tuple[WorkerId, ReadStats]]) -> None:
+    def _enqueue(self, placed: Iterable[Placed | tuple[WorkerId, Question]]) -> None:
         for worker, command in placed:
             self._pending[worker].append(command)
         if not self._flushing:
@@ -344,7 +366,7 @@ class DataPlane:
             except Exception:
                 log.exception("an event of the packet plane was lost")
                 continue
-            if isinstance(event, WorkerStats):
+            if isinstance(event, Answer):
                 question = self._questions.pop(event.token, None)
                 if question is not None and not question.done():
                     question.set_result(event)

@@ -32,7 +32,7 @@ from sfu.participants.permissions import Permissions
 from sfu.participants.publishing import Publication
 from sfu.participants.quality import ConnectionQuality
 from sfu.participants.requests import NATIVE_SHAPE, Shape, TrackRequest
-from sfu.participants.sink import PublishedTrack
+from sfu.participants.sink import PublishedTrack, ResumeTrial
 from sfu.participants.subscriber import Subscriber
 from sfu.router.plan import Slot
 from sfu.tracks.data_track import DataTrackInfo
@@ -89,6 +89,8 @@ class Participant:
     """Its data channels are open."""
     resume_timer: Timer | None = None
     """Runs while no WebSocket is attached."""
+    resume_trial: ResumeTrial | None = None
+    """How its next resume is cut off."""
     connect_timer: Timer | None = None
     """Runs from the first offer until its transport is connected."""
     answer_timer: Timer | None = None

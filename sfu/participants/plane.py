@@ -45,5 +45,9 @@ class PacketPlane(Protocol):
     async def stats(self) -> Sequence[WorkerStats]:
         """Every worker's figures, as of now."""
 
+    async def last_received(self, transport: TransportId) -> int:
+        """Number of the last reliable data message that came by a transport, of a client that counts them; 0:
+        none, or unknown."""
+
     async def close(self, deadline_s: float) -> None:
         """Close transports, join the workers."""

@@ -65,6 +65,8 @@ class Shape:
     """The client offers only what it sends; a second transport, on which we offer, carries what it gets."""
     data: DataDialect = DataDialect.NATIVE
     """How its data messages look."""
+    return_grace_s: float = 0.0
+    """So long after it lost its transport others are not told that it left: it joins anew by itself."""
 
 
 NATIVE_SHAPE = Shape()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Protocol
 
 from sfu.core.ids import Identity, Mid, ParticipantSid, SessionId, TrackSid
@@ -57,6 +57,15 @@ class Reconnect(StrEnum):
     """Open a new WebSocket and resume this session."""
     REJOIN = "rejoin"
     """Join again from the beginning."""
+
+
+class ResumeTrial(Enum):
+    """When a resume is cut off that a client wants cut off."""
+
+    AT_ONCE = auto()
+    """Before it is told anything."""
+    AFTER_FIRST_WORD = auto()
+    """As soon as it was told that it may go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +124,10 @@ class Resumed:
     """Answer to the offer in the resume request (an ICE restart)."""
     left: tuple[ParticipantLeft, ...] = ()
     """With `state`: those the client may still believe to be here, as far as is remembered."""
+    received: int = 0
+    """Number of the last reliable data message that came from a client that counts; 0: none, or unknown."""
+    trial: ResumeTrial | None = None
+    """The client wants to see how it gets through a resume that is cut off: close its connection."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,9 +72,7 @@ class Broadcast:
 
     def participant_left(self, participant: Participant, reason: LeaveCode) -> None:
         """It is no member any more."""
-        self._changed.pop(participant.sid, None)
-        self._held.pop(participant.sid, None)
-        self._waiting.pop(participant.sid, None)
+        self.discard(participant)
         if participant.visible or participant.sid in self._announced:
             # Also if it was never announced: a snapshot may have shown it to somebody.
             self._announced.discard(participant.sid)
@@ -82,6 +80,12 @@ class Broadcast:
                 participant.sid, participant.identity, reason, self._shown(participant)
             )
             self._schedule()
+
+    def discard(self, participant: Participant) -> None:
+        """Tell nothing more to it, and of it nothing but that it left."""
+        self._changed.pop(participant.sid, None)
+        self._held.pop(participant.sid, None)
+        self._waiting.pop(participant.sid, None)
 
     def room_changed(self) -> None:
         """Metadata or recording state is new."""

@@ -99,7 +99,7 @@ def await_answer(room: Room, member: Participant) -> None:
     def give_up() -> None:
         member.answer_timer = None
         text = "an offer of the server was not answered in time"
-        room.remove(member, LeaveCode.NEGOTIATION_FAILED, text, Reconnect.REJOIN)
+        room.remove(member, LeaveCode.NEGOTIATION_FAILED, text, Reconnect.REJOIN, may_return=True)
 
     if member.answer_timer is not None:
         member.answer_timer.cancel()

@@ -143,7 +143,9 @@ class PlaneEvents:
             del self._directory.transports[event.transport]
             if member.present:
                 code, text = CLOSE_CODES[event.reason]
-                room.remove(member, code, text, Reconnect.REJOIN)
+                # Whoever closed it, or hears from us that it is closed, may be back in a moment.
+                may_return = event.reason is CloseReason.PEER_CLOSED or member.outbox.attached
+                room.remove(member, code, text, Reconnect.REJOIN, may_return=may_return)
             elif not any(item.transport in self._directory.transports for item in member.connections):
                 member.lifecycle.handle(Signal.RELEASED)
             return

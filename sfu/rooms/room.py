@@ -43,6 +43,7 @@ from sfu.rooms import downlinks, forwarding, mailboxes, renewal, routes, shown_t
 from sfu.rooms.broadcast import Broadcast
 from sfu.rooms.context import Context, Seat
 from sfu.rooms.data_tracks import DataTracks
+from sfu.rooms.departures import Departures
 from sfu.rooms.planner import Planner
 from sfu.rooms.quality import QualityNews
 from sfu.rooms.speaking import Speaking
@@ -87,6 +88,7 @@ class Room:
         self.catalog = TrackCatalog()
         self.data_tracks = DataTracks()
         self.broadcast = Broadcast(context.clock, self.members.values, self.info, self.shown)
+        self.departures = Departures(context.clock, self.broadcast)
         self.quality = QualityNews(context.clock, self.broadcast)
         self.planner = Planner(context.clock, self._replan)
         self.expiry: Timer | None = None
@@ -266,6 +268,7 @@ class Room:
         """It is here from now on, from outside or from another room."""
         if (guest := self.guests.get(member.identity)) is not None:
             forwarding.withdraw(guest, self, LeaveCode.DUPLICATE_IDENTITY)
+        self.departures.entered(member.identity)
         self.members[member.identity] = member
         self.occupancy_changed()
         if not member.audience.everyone:
@@ -302,6 +305,7 @@ class Room:
         text: str,
         reconnect: Reconnect = Reconnect.NO,
         tell: bool = True,
+        may_return: bool = False,
     ) -> None:
         """A participant's session ends. Does nothing if it has ended already.
 
@@ -311,6 +315,7 @@ class Room:
             text: Why, for people; only the member is told.
             reconnect: What the member should do.
             tell: Send it `Leave`; not if it said itself that it goes.
+            may_return: Its client is likely to join anew at once; see `Departures`.
         """
         if not member.present:
             return
@@ -349,7 +354,7 @@ class Room:
         self.turns.left(member.identity)
         if self.closed:
             return
-        self.broadcast.participant_left(member, code)
+        self.departures.left(member, code, may_return=may_return)
         if member.permissions.recorder:
             self.metadata_changed()
         self.occupancy_changed()
@@ -396,6 +401,7 @@ class Room:
             self.expiry = None
         for guest in list(self.guests.values()):
             forwarding.end(guest, self, code)
+        self.departures.close()
         self.broadcast.close()
         self.quality.close()
         self.planner.close()

@@ -13,7 +13,7 @@ from sfu.participants.audience import Audience
 from sfu.participants.info import ParticipantInfo, RoomInfo
 from sfu.participants.participant import Participant
 from sfu.participants.requests import ParticipantUpdate, TrackRequest
-from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Reconnect
+from sfu.participants.sink import LeaveCode, OfferResult, ParticipantSink, Reconnect, ResumeTrial
 from sfu.participants.validation import check_data, check_wish
 from sfu.rooms import administration, data, downlinks, offers, publications, shown_tracks
 from sfu.rooms.room import Room
@@ -314,9 +314,13 @@ class Session:
         window_s = room.context.settings.session.resume_window_s
         member.resume_timer = room.context.clock.call_later(window_s, expire)
 
-    def leave(self, code: LeaveCode = LeaveCode.CLIENT_LEFT) -> None:
-        """The client goes for good. Its sink is told nothing more."""
-        self._room.remove(self._participant, code, "", tell=False)
+    def try_resume(self, trial: ResumeTrial) -> None:
+        """Let its next resume be cut off, once: for clients that test themselves. See `Resumed.trial`."""
+        self._require().resume_trial = trial
+
+    def leave(self, code: LeaveCode = LeaveCode.CLIENT_LEFT, *, may_return: bool = False) -> None:
+        """The client goes, for good or to join anew. Its sink is told nothing more."""
+        self._room.remove(self._participant, code, "", tell=False, may_return=may_return)
 
     def debug_state(self) -> dict[str, object]:
         """Plain JSON for people; no secrets, no addresses."""

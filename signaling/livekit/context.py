@@ -1,12 +1,10 @@
 """What every LiveKit client of this server shares."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from livekit.protocol import models
 
 from sfu.core.clock import Clock
-from sfu.core.ids import ParticipantSid
 from sfu.dataplane.commands import DataDialect
 from sfu.participants.requests import Shape
 from sfu.service import Service
@@ -19,10 +17,13 @@ SERVER_VERSION = "1.13.5"
 PROTOCOL_VERSION = 17
 AGENT_PROTOCOL_VERSION = 1
 
-SINGLE_SHAPE = Shape(declares=True, names=mapping.section_name, data=DataDialect.LIVEKIT)
-DUAL_SHAPE = Shape(declares=True, names=mapping.section_name, two_connections=True, data=DataDialect.LIVEKIT)
+RETURN_GRACE_S = 5.0
+"""For who lost its transport, before others see it leave; as LiveKit's server."""
 
-ResumeTrial = Callable[[], None]
+SINGLE_SHAPE = Shape(
+    declares=True, names=mapping.section_name, data=DataDialect.LIVEKIT, return_grace_s=RETURN_GRACE_S
+)
+DUAL_SHAPE = replace(SINGLE_SHAPE, two_connections=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,6 @@ class LiveKitContext:
     node: str
     codecs: tuple[models.Codec, ...]
     """What clients may publish, most usual first."""
-    cut_resumes: dict[ParticipantSid, bool] = field(default_factory=dict)
-    """Test scenarios: whose next resume loses its socket, and whether before the first message."""
 
     @property
     def server_info(self) -> models.ServerInfo:

@@ -107,11 +107,6 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         self._begin(await self._context.service.join(request, self))
 
     async def _resume(self) -> None:
-        scenarios = self._context.cut_resumes
-        if scenarios.get(self._parameters.participant) is True:
-            del scenarios[self._parameters.participant]
-            self._outgoing.close(CloseCode.DONE, "as the scenario wants it")
-            return
         request = ResumeRequest(
             session_id=None,
             room=self._token.grant.require_join(),
@@ -190,8 +185,8 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         match event:
             case sink.Joined(state=state):
                 self._joined(state)
-            case sink.Resumed(state=state, left=left):
-                self._resumed(state, left)
+            case sink.Resumed():
+                self._resumed(event)
             case sink.Moved(state=state):
                 self._moved(state)
             case sink.ParticipantsChanged(change=change):
@@ -212,6 +207,8 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
                 self._outgoing.send(wire.connection_quality(qualities))
             case sink.StreamStateChanged():
                 self._stream_state_changed(event)
+            case sink.SubscriptionUnbound(track=track):
+                self._held_back.discard(track)
             case sink.MediaStateChanged(state=state):
                 self._media_state = state
                 if state == "disconnected":
@@ -253,18 +250,23 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
             self._send(responses.answer(state.answer_sdp, self._parameters.offer.id, state.bound))
         self._outgoing.send(wire.first_quality(state.participants.value))
 
-    def _resumed(self, state: sink.JoinedState | None, left: tuple[sink.ParticipantLeft, ...]) -> None:
+    def _resumed(self, event: sink.Resumed) -> None:
         # A client cannot name what it saw last, so the state is always there.
+        state = event.state
         if state is None:
             raise ValueError("a resume without a state")
         self._sid = state.participant.sid
         self._refresher.know(state.participant)
-        self._send(rtc.SignalResponse(reconnect=rtc.ReconnectResponse(server_info=self._context.server_info)))
-        if self._context.cut_resumes.pop(self._sid, None) is False:
+        if event.trial is not sink.ResumeTrial.AT_ONCE:
+            answer = rtc.ReconnectResponse(
+                server_info=self._context.server_info, last_message_seq=event.received
+            )
+            self._send(rtc.SignalResponse(reconnect=answer))
+        if event.trial is not None:
             self._outgoing.close(CloseCode.DONE, "as the scenario wants it")
             return
-        if left:
-            self._outgoing.send(wire.departures(mapping.departed(item) for item in left))
+        if event.left:
+            self._outgoing.send(wire.departures(mapping.departed(item) for item in event.left))
         people = [item for item in state.participants.value if item.value.sid != self._sid]
         self._outgoing.send(wire.update(people))
         own_picture = rtc.ParticipantUpdate(participants=[mapping.participant_info(state.participant)])
@@ -275,6 +277,7 @@ class LiveKitDialect(Dialect, sink.ParticipantSink):
         room = state.room.value
         self._counts = room.num_participants, room.num_publishers
         self._speakers = frozenset()
+        self._held_back.clear()
         self._token = self._token.in_room(room.name)
         token = self._refresher.move(self._token, state.participant)
         others = (item.value for item in state.participants.value if item.value.sid != self._sid)

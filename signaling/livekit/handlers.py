@@ -1,5 +1,6 @@
 """What a joined client may ask for: one method for each request of the wire."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from livekit.protocol import rtc
 from sfu.core.errors import AirsideError, PeerError, TrackNotFoundError
 from sfu.core.ids import DataTrackSid, TrackSid
 from sfu.participants import sink
+from sfu.participants.sink import ResumeTrial
 from sfu.service import Session
 from sfu.tracks.subscription import SubscriptionWish
 from sfu.transport.errors import NegotiationError, SdpError
@@ -15,6 +17,8 @@ from signaling.closing import CloseCode
 from signaling.livekit import enums, mapping, requests, responses
 from signaling.livekit.context import LiveKitContext
 from signaling.livekit.parameters import Parameters
+
+log = logging.getLogger(__name__)
 
 NOT_FOUND_AFTER_S = 10.0
 """A wanted track may be published a little later; then its client is told that it is not there."""
@@ -42,6 +46,8 @@ class Handlers:
         self._send = send
         self._close = close
         self._later = later
+        self._told_to_rejoin = False
+        """Its own leave is not the end, then."""
 
     # Negotiation
 
@@ -162,7 +168,7 @@ class Handlers:
 
     def leave(self, message: rtc.LeaveRequest) -> None:  # noqa: ARG002
         """The client goes."""
-        self._session.leave()
+        self._session.leave(may_return=self._told_to_rejoin)
         self._close(CloseCode.DONE, "left")
 
     def sync_state(self, message: rtc.SyncState) -> None:
@@ -184,7 +190,7 @@ class Handlers:
 
     def rejoin(self, text: str) -> None:
         """The two sides do not agree any more: begin anew."""
-        self._session.leave(sink.LeaveCode.NEGOTIATION_FAILED)
+        self._session.leave(sink.LeaveCode.NEGOTIATION_FAILED, may_return=True)
         self._send(responses.leave(sink.LeaveCode.NEGOTIATION_FAILED, sink.Reconnect.REJOIN))
         self._close(CloseCode.DONE, text)
 
@@ -216,7 +222,9 @@ class Handlers:
         match message.WhichOneof("scenario"):
             case "speaker_update":
                 self._session.pretend_to_speak(float(message.speaker_update))
-            case "node_failure" | "migration" | "switch_candidate_protocol":
+            case "switch_candidate_protocol":
+                log.info("a client asks for ICE over TCP or TLS: there is nothing to switch to")
+            case "node_failure" | "migration":
                 self._close(CloseCode.DONE, "as the scenario wants it")
             case "subscriber_bandwidth":
                 self._session.limit_receiving(message.subscriber_bandwidth)
@@ -225,10 +233,11 @@ class Handlers:
                 self._send(responses.leave(sink.LeaveCode.SERVER_SHUTDOWN, sink.Reconnect.NO))
                 self._close(CloseCode.DONE, "as the scenario wants it")
             case "disconnect_signal_on_resume":
-                self._context.cut_resumes[self._session.sid] = False
+                self._session.try_resume(ResumeTrial.AFTER_FIRST_WORD)
             case "disconnect_signal_on_resume_no_messages":
-                self._context.cut_resumes[self._session.sid] = True
+                self._session.try_resume(ResumeTrial.AT_ONCE)
             case "leave_request_full_reconnect":
+                self._told_to_rejoin = True
                 self._send(responses.leave(sink.LeaveCode.INTERNAL, sink.Reconnect.REJOIN))
             case _:
                 return

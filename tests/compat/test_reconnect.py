@@ -8,13 +8,28 @@ from typing import Any
 
 import pytest
 
-from tests.compat.livekit_client import MODES, Tone, clients, hears
+from tests.compat.livekit_client import MODES, Client, Tone, clients, hears
 from tests.compat.proxy import media_path, proxy_to
 from tests.support.server import Server, running_server
 
 ROOM = "lobby"
 
 pytestmark = pytest.mark.slow
+
+
+MESSAGES = [b"one", b"two", b"three", b"after"]
+
+
+async def send_in_turn(client: Client) -> None:
+    """All of the messages but the last, without waiting for a network."""
+    for message in MESSAGES[:-1]:
+        await client.me.publish_data(message, reliable=True)
+
+
+async def has_all(client: Client) -> None:
+    """Each of the messages came once, in order."""
+    await client.event("data_received", lambda packet: bytes(packet.data) == MESSAGES[-1])
+    assert [bytes(packet.data) for packet, *_ in client.seen("data_received")] == MESSAGES
 
 
 @pytest.mark.parametrize("single", MODES.values(), ids=MODES)
@@ -34,6 +49,7 @@ async def test_a_lost_socket_is_resumed(server: Server, single: bool) -> None:
 
         proxy.cut()
         await alice.event("reconnecting")
+        messages = asyncio.ensure_future(send_in_turn(alice))
         await eve.connect(ROOM)
         await alice.event("reconnected")
 
@@ -46,8 +62,9 @@ async def test_a_lost_socket_is_resumed(server: Server, single: bool) -> None:
         second = Tone()
         await second.publish(eve)
         assert await hears(await alice.track_of("eve")), "new tracks arrive"
+        await messages
         await alice.me.publish_data(b"after")
-        await bob.event("data_received", lambda packet: bytes(packet.data) == b"after")
+        await has_all(bob)
         await tone.stop()
         await second.stop()
 
@@ -103,23 +120,27 @@ async def test_a_cut_media_path_is_restored(tmp_path: Path) -> None:
                 assert await hears(heard)
                 sid = alice.me.sid
                 ready.release()
+                await blocked.wait()
+                messages = asyncio.ensure_future(send_in_turn(alice))
                 await alice.event("reconnecting")
                 cut.release()
                 for client in (alice, bob):
                     await client.connected()
+                await messages
                 assert await hears(heard), "sound goes on"
                 assert alice.me.sid == sid, "it is the same stay"
                 await alice.me.publish_data(b"after")
-                await bob.event("data_received", lambda packet: bytes(packet.data) == b"after")
+                await has_all(bob)
                 await tone.stop()
 
-        ready, cut = asyncio.Semaphore(0), asyncio.Semaphore(0)
+        ready, cut, blocked = asyncio.Semaphore(0), asyncio.Semaphore(0), asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for mode, single in MODES.items():
                 group.create_task(in_mode(mode, single))
             for _ in MODES:
                 await ready.acquire()
             path.blocked = True
+            blocked.set()
             for _ in MODES:
                 await cut.acquire()
             path.blocked = False

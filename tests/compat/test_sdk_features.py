@@ -136,6 +136,7 @@ async def test_data_tracks(server: Server, single: bool) -> None:
         rtc.SimulateScenarioKind.SIMULATE_MIGRATION,
         rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT,
         rtc.SimulateScenarioKind.SIMULATE_DISCONNECT_SIGNAL_ON_RESUME,
+        rtc.SimulateScenarioKind.SIMULATE_FORCE_TCP,
     ],
     ids=lambda kind: rtc.SimulateScenarioKind.Name(kind).removeprefix("SIMULATE_").lower(),
 )

@@ -47,6 +47,8 @@ class RecordingPlane:
         self.carries: dict[SlotId, tuple[TrackId, Wish]] = {}
         self.members: dict[ParticipantId, SetMember] = {}
         self.closed = False
+        self.received: dict[TransportId, int] = {}
+        """Answers to `last_received`."""
         self.worker_stats: tuple[WorkerStats, ...] = ()
         self.placement = Placement(workers, room_share=2)
         self.placed: list[tuple[WorkerId, Command]] = []
@@ -89,6 +91,9 @@ class RecordingPlane:
 
     async def stats(self) -> Sequence[WorkerStats]:
         return self.worker_stats
+
+    async def last_received(self, transport: TransportId) -> int:
+        return self.received.get(transport, 0)
 
     async def close(self, deadline_s: float) -> None:
         self.closed = True

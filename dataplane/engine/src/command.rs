@@ -148,6 +148,13 @@ pub enum Command {
         /// What its publisher calls it.
         handle: u16,
     },
+    /// Asks for one [`Event::DataReceived`](crate::event::Event::DataReceived).
+    ReadDataReceived {
+        /// Whose messages come by it.
+        transport: TransportId,
+        /// Comes back with the answer.
+        token: u64,
+    },
     /// Asks for one [`Event::Stats`](crate::event::Event::Stats).
     ReadStats {
         /// Comes back with the answer.

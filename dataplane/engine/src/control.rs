@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::command::Command;
 use crate::engine::Engine;
+use crate::event::Event;
 
 impl Engine {
     /// Does one command; failures come out as [`Event::CommandFailed`](crate::event::Event).
@@ -49,6 +50,10 @@ impl Engine {
             Command::SetDataTrack(track) => self.data_tracks.set(track),
             Command::RemoveDataTrack { publisher, handle } => {
                 self.data_tracks.remove(publisher, handle);
+            }
+            Command::ReadDataReceived { transport, token } => {
+                let sequence = self.members.received(transport);
+                self.out.events.push(Event::DataReceived { token, sequence });
             }
             Command::ReadStats { token } => self.read_stats(token, now),
         }

@@ -165,6 +165,13 @@ pub enum Event {
         /// Opaque.
         payload: Vec<u8>,
     },
+    /// Answer to `ReadDataReceived`.
+    DataReceived {
+        /// As asked.
+        token: u64,
+        /// Of the newest reliable message that its sender numbered; 0: none came.
+        sequence: u32,
+    },
     /// Answer to `ReadStats`.
     Stats {
         /// As asked.

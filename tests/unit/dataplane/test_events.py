@@ -8,9 +8,11 @@ from sfu.core.ids import RoomId, SlotId, TrackId, TransportId, WorkerId
 from sfu.core.quality import Direction, QualityClass
 from sfu.dataplane.events import (
     AllocationReason,
+    Answer,
     CloseReason,
     CommandFailed,
     Data,
+    DataNumber,
     DataReady,
     Event,
     LayerStarted,
@@ -31,7 +33,7 @@ from sfu.dataplane.events import (
 
 W = WorkerId(1)
 
-LINES: list[tuple[tuple[object, ...], Event]] = [
+LINES: list[tuple[tuple[object, ...], Event | Answer]] = [
     (
         ("transport_state", 1, 5, "connected", "none", ("192.0.2.1", 9)),
         TransportStateChanged(
@@ -69,6 +71,7 @@ LINES: list[tuple[tuple[object, ...], Event]] = [
         ("command_failed", 1, "subscribe", 9, "no such track"),
         CommandFailed(W, "subscribe", 9, "no such track"),
     ),
+    (("data_received", 1, 7, 42), DataNumber(W, 7, 42)),
     (("resync", 1), Resync(W)),
 ]
 
@@ -76,7 +79,7 @@ LINES: list[tuple[tuple[object, ...], Event]] = [
 @pytest.mark.parametrize(
     ("line", "event"), LINES, ids=lambda value: str(value[0]) if isinstance(value, tuple) else ""
 )
-def test_each_line_is_its_event(line: tuple[object, ...], event: Event) -> None:
+def test_each_line_is_its_event(line: tuple[object, ...], event: Event | Answer) -> None:
     assert decode(line) == event
 
 

@@ -14,7 +14,7 @@ from sfu.participants.requests import RoomOptions
 from sfu.participants.sink import MediaStateChanged
 from tests.support.domain import World
 from tests.unit.livekit.support import Wire, directions
-from tests.unit.transport.support import audio
+from tests.unit.transport.support import audio, data
 
 
 @pytest.fixture
@@ -266,6 +266,37 @@ class TestResume:
         assert "room_update" in again.kinds
         assert ("offer" in again.kinds) != single
         assert bob.closed is None
+
+    @pytest.mark.parametrize("single", [True, False])
+    def test_a_client_that_counts_its_messages_is_told_the_last_that_came(
+        self, world: World, single: bool
+    ) -> None:
+        alice = Wire(world, "alice", single=single).join()
+        if not single:
+            alice.sections.append(data("0"))
+            alice.offer()
+        (uplink,) = (item.uplink or item.transport for item in world.plane.members.values())
+        world.plane.received[uplink] = 12
+        again = self.resume(world, alice, alice.last("join").participant.sid)
+        assert again.last("reconnect").last_message_seq == 12
+
+    def test_a_trial_cuts_one_resume(self, world: World) -> None:
+        trials: list[tuple[rtc.SimulateScenario, list[str]]] = [
+            (rtc.SimulateScenario(disconnect_signal_on_resume=True), ["reconnect"]),
+            (rtc.SimulateScenario(disconnect_signal_on_resume_no_messages=True), []),
+        ]
+        for scenario, told in trials:
+            alice = Wire(world, "alice").join()
+            sid = alice.last("join").participant.sid
+            alice.ask(simulate=scenario)
+            cut = self.resume(world, alice, sid)
+            assert cut.closed is not None
+            kinds = [kind for kind in cut.kinds if kind != "refresh_token"]
+            assert kinds[: len(told) + 1] == told, "nothing comes after it but what nobody sends any more"
+            cut.dialect.handle_disconnect()
+            again = self.resume(world, alice, sid)
+            assert again.closed is None
+            assert again.kinds[0] == "reconnect"
 
     def test_another_ones_session(self, world: World) -> None:
         alice = Wire(world, "alice").join()

@@ -7,13 +7,19 @@ from typing import Any
 import pytest
 from livekit.protocol import models, rtc
 
-from sfu.core.ids import ParticipantSid, TrackSid
+from sfu.core.ids import Mid, ParticipantSid, TrackSid
 from sfu.core.quality import QualityClass
 from sfu.core.shared import Shared
 from sfu.dataplane.commands import LimitSending
 from sfu.dataplane.events import AllocationReason
 from sfu.participants.info import ParticipantQuality
-from sfu.participants.sink import QualityChanged, StreamStateChanged, WantedLayer, WantedLayersChanged
+from sfu.participants.sink import (
+    QualityChanged,
+    StreamStateChanged,
+    SubscriptionUnbound,
+    WantedLayer,
+    WantedLayersChanged,
+)
 from signaling.livekit import parameters
 from tests.support.domain import World
 from tests.unit.livekit.support import Wire
@@ -57,6 +63,13 @@ def test_a_stream_that_pauses_and_comes_back(alice: Wire) -> None:
         (TRACK, rtc.StreamState.PAUSED),
         (TRACK, rtc.StreamState.ACTIVE),
     ]
+
+
+def test_a_stream_that_ends_while_it_is_paused_is_forgotten(alice: Wire) -> None:
+    for _ in range(2):
+        alice.dialect.send(1, stream(True))
+        alice.dialect.send(1, SubscriptionUnbound(TRACK, Mid("3")))
+    assert len(alice.all("stream_state_update")) == 2, "the second time it is news again"
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,16 @@ impl RoutingTable {
         Some(self.rooms.get(room)?.members.get(participant)?.member.dialect)
     }
 
+    /// The number of the newest reliable message that came by a transport from a client that numbers
+    /// them; 0: none. Known to the worker of that transport alone.
+    #[must_use]
+    pub fn received(&self, transport: TransportId) -> u32 {
+        let entry = self.by_transport.get(&transport).and_then(|(room, participant)| {
+            self.rooms.get(room).and_then(|room| room.members.get(participant))
+        });
+        entry.map_or(0, |entry| entry.received)
+    }
+
     /// Finds the receivers of a message, into the cleared `targets`; the sender is never one. None
     /// when it is for the server, or when the sender is alone.
     ///
@@ -545,6 +555,9 @@ mod tests {
             let message = packet(Content::Plain, sequence, b"");
             assert_eq!(route(&mut table, 1, &message), Err(Refused::Repeated));
         }
+        assert_eq!([1, 2, 7].map(|id| table.received(TransportId(100 + id))), [3, 0, 0]);
+        table.set_member(Member { uplink: Some(TransportId(177)), ..member(1, "ada") });
+        assert_eq!(table.received(TransportId(177)), 3, "what is known about a member goes on");
         assert!(route(&mut table, 2, &packet(Content::Plain, 1, b"")).is_ok(), "each for himself");
         assert!(route(&mut table, 1, &packet(Content::Plain, 0, b"one")).is_ok());
         let repeated = packet(Content::Plain, 0, b"one");

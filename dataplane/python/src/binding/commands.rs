@@ -182,6 +182,10 @@ pub(super) fn command(object: &Bound<'_, PyAny>) -> PyResult<Command> {
             publisher: TransportId(fields.get("publisher")?),
             handle: fields.get("handle")?,
         },
+        "ReadDataReceived" => Command::ReadDataReceived {
+            transport: TransportId(fields.get("transport")?),
+            token: fields.get("token")?,
+        },
         "ReadStats" => Command::ReadStats { token: fields.get("token")? },
         other => return Err(PyTypeError::new_err(format!("{other} is not a command"))),
     })

@@ -70,6 +70,9 @@ pub(super) fn event<'py>(
             let payload = PyBytes::new(py, &payload);
             ("data", worker, transport.0, topic, payload).into_pyobject(py)
         }
+        Event::DataReceived { token, sequence } => {
+            ("data_received", worker, token, sequence).into_pyobject(py)
+        }
         Event::Stats { token, columns } => {
             ("stats", worker, token, tables(py, *columns)?).into_pyobject(py)
         }
