@@ -76,9 +76,16 @@ class Client:
 
         return record
 
-    async def connect(self, room: str, *, auto_subscribe: bool = True, **grant: Any) -> Client:
+    async def connect(
+        self, room: str, *, auto_subscribe: bool = True, e2ee_key: bytes = b"", **grant: Any
+    ) -> Client:
+        """With a key everything is encrypted from end to end."""
         token = self.server.token(room, self.name, **grant)
         options = rtc.RoomOptions(auto_subscribe=auto_subscribe, single_peer_connection=self.single)
+        if e2ee_key:
+            options.encryption = rtc.E2EEOptions(
+                key_provider_options=rtc.KeyProviderOptions(shared_key=e2ee_key)
+            )
         async with asyncio.timeout(TIMEOUT_S):
             await self.room.connect(self.url, token, options)
         return self

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from livekit import rtc
 
 from sfu.agents import DataReceived, PcmSource, Room, TrackSubscribed
-from tests.compat.livekit_client import LOUD, MODES, RATE, TONE_HZ, Client, Tone, clients, hears
+from tests.compat.livekit_client import LOUD, MODES, RATE, TONE_HZ, Picture, Tone, clients, hears, sees
 from tests.support.server import Server
 
 ROOM = "lobby"
@@ -59,29 +61,46 @@ async def _play(source: PcmSource, second: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("single", MODES.values(), ids=MODES)
-async def test_encrypted_sound_passes_untouched(server: Server, single: bool) -> None:
+async def test_encrypted_sound_and_pictures_pass_untouched(server: Server, single: bool) -> None:
     async with clients(server, "alice", "bob", "eve", single=single) as (alice, bob, eve):
         for client, key in ((alice, b"secret"), (bob, b"secret"), (eve, b"another")):
-            await _connect_encrypted(client, key)
-        tone = Tone()
-        await tone.publish(alice)
-        assert await hears(await bob.track_of("alice"))
-        person = await server.api("GET", f"/rooms/{ROOM}/participants/alice", room=ROOM)
-        assert [item["encryption"] for item in person["tracks"]] == ["gcm"]
+            await client.connect(ROOM, e2ee_key=key)
+        senders = [(Tone(), Picture(320, 180)) for _ in (alice, bob)]
+        for client, (tone, picture) in zip((alice, bob), senders, strict=True):
+            await tone.publish(client)
+            await picture.publish(client)
+        async with broken_into(await eve.track_of("alice", rtc.TrackKind.KIND_VIDEO)) as pictures:
+            for client, other in ((alice, "bob"), (bob, "alice")):
+                assert await hears(await client.track_of(other))
+                assert await sees(await client.track_of(other, rtc.TrackKind.KIND_VIDEO))
+            assert not pictures, "who has another key sees nothing"
+        for identity in ("alice", "bob"):
+            person = await server.api("GET", f"/rooms/{ROOM}/participants/{identity}", room=ROOM)
+            assert [item["encryption"] for item in person["tracks"]] == ["gcm", "gcm"]
         await alice.me.publish_data(b"between us")
         packet, *_ = await bob.event("data_received")
         assert bytes(packet.data) == b"between us"
         assert not eve.seen("data_received"), "who has another key gets nothing out of it"
-        await tone.stop()
+        for tone, picture in senders:
+            await tone.stop()
+            await picture.stop()
 
 
-async def _connect_encrypted(client: Client, key: bytes) -> None:
-    options = rtc.E2EEOptions(key_provider_options=rtc.KeyProviderOptions(shared_key=key))
-    token = client.server.token(ROOM, client.name)
-    async with asyncio.timeout(TIMEOUT_S):
-        await client.room.connect(
-            client.url, token, rtc.RoomOptions(encryption=options, single_peer_connection=client.single)
-        )
+@asynccontextmanager
+async def broken_into(track: rtc.Track) -> AsyncIterator[list[object]]:
+    """Pictures that come out of a track meanwhile."""
+    stream, found = rtc.VideoStream(track), list[object]()
+
+    async def look() -> None:
+        async for event in stream:
+            found.append(event)
+
+    looking = asyncio.ensure_future(look())
+    try:
+        yield found
+    finally:
+        looking.cancel()
+        await stream.aclose()
 
 
 @pytest.mark.parametrize("single", MODES.values(), ids=MODES)

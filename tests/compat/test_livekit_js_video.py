@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from livekit import rtc
 
+from tests.compat.livekit_client import Picture, Tone, clients, hears, sees
 from tests.compat.livekit_js import JsClient, js_clients
 from tests.support.server import Server
 
@@ -137,7 +139,10 @@ async def test_who_lacks_the_codec_gets_the_backup_beside_it(server: Server) -> 
 
 
 async def test_encrypted_frames_pass_untouched(server: Server) -> None:
-    async with js_clients(server, "alice", "bob", "eve") as (alice, bob, eve):
+    async with (
+        js_clients(server, "alice", "bob", "eve") as (alice, bob, eve),
+        clients(server, "carol", single=True) as (carol,),
+    ):
         for client, passphrase in ((alice, "ours"), (bob, "ours"), (eve, "hers")):
             await client.join(ROOM, e2eePassphrase=passphrase)
         await alice.me("enableCameraAndMicrophone()")
@@ -149,3 +154,14 @@ async def test_encrypted_frames_pass_untouched(server: Server) -> None:
         await eve.until("client.seen(livekit.RoomEvent.EncryptionError).length")
         assert (await eve.do("client.received('alice', 'camera')"))["frames"] == 0
         assert not await eve.do("client.seen(livekit.RoomEvent.DataReceived).length")
+        # The same key in LiveKit's Python client: what one writes the other reads.
+        await carol.connect(ROOM, e2ee_key=b"ours")
+        tone, picture = Tone(), Picture(320, 180)
+        await tone.publish(carol)
+        await picture.publish(carol)
+        assert await hears(await carol.track_of("alice"), loud_frames=5)
+        assert await sees(await carol.track_of("alice", rtc.TrackKind.KIND_VIDEO))
+        await bob.hears("carol")
+        await bob.until("(async () => (await client.received('carol', 'camera'))?.frames > 10)()")
+        await tone.stop()
+        await picture.stop()
