@@ -516,3 +516,8 @@ def _default_media(listener: MediaListener) -> Media:
     from sfu.agents.media_aiortc import AiortcMedia
 
     return AiortcMedia(listener)
+
+
+def warm_up() -> None:
+    """Import what the first room needs, which takes as long as a join."""
+    import sfu.agents.media_aiortc  # noqa: F401

@@ -19,15 +19,16 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from sfu.agents import worker_protocol as wire
 from sfu.agents.errors import ConnectError
-from sfu.agents.isolated import run_isolated
+from sfu.agents.isolated import ProcessPool
 from sfu.agents.job import Accept, Entry, JobContext, JobInfo, Outcome, run_job
+from sfu.agents.room import warm_up
 from sfu.participants.permissions import Grant
 from signaling.auth import create_token
 
@@ -59,9 +60,13 @@ class Worker:
     """At once; aiortc takes about 16 % of a core for each echo."""
     hidden: bool = False
     """Others do not see it, and it publishes nothing."""
+    region: str = ""
+    """Where it is: servers that name the same region ask it before others."""
     isolate: bool = False
     """Each job in a process of its own, which may block or crash as it likes, and takes a second to start.
     Only for workers that `airside agent` runs: the process loads their file."""
+    prefork: int = 0
+    """The same, with so many processes kept ready, so that a job starts as fast as without."""
     job_timeout_s: float | None = None
     """Longest life of a job."""
     shutdown_s: float = 10.0
@@ -80,6 +85,7 @@ class Worker:
     _cut: bool = field(default=False, init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _url: str = field(default="", init=False)
+    _pool: ProcessPool | None = field(default=None, init=False)
 
     def entry(self, function: Entry) -> Entry:
         """Decorator: the coroutine function that is a job."""
@@ -118,8 +124,14 @@ class Worker:
             ValueError: There is no entry function, or no file to isolate it with.
         """
         self._entry = self.function
-        if self.isolate and self.file is None:
-            raise ValueError("an isolated worker comes from a file: `airside agent start FILE`")
+        if self.isolate or self.prefork:
+            if self.file is None:
+                raise ValueError("an isolated worker comes from a file: `airside agent start FILE`")
+            self._pool = ProcessPool(self.file, self.prefork)
+            await self._pool.fill()
+        else:
+            # The first job must not wait for imports.
+            await asyncio.to_thread(warm_up)
         self._url = url
         stop = stop or asyncio.Event()
         serving = asyncio.create_task(self._serve(url, api_key, api_secret))
@@ -134,6 +146,8 @@ class Worker:
             for running in self._jobs.values():
                 running.task.cancel()
             results = await asyncio.gather(serving, *self._tasks, return_exceptions=True)
+            if self._pool is not None:
+                await self._pool.close()
         if isinstance(results[0], ConnectError):
             raise results[0]
 
@@ -162,7 +176,9 @@ class Worker:
             )
             headers = {"Authorization": f"Bearer {token}"}
             try:
-                async with connect(_agent_url(url, self.max_jobs), additional_headers=headers) as socket:
+                async with connect(
+                    _agent_url(url, self.max_jobs, self.region), additional_headers=headers
+                ) as socket:
                     attempt = 0
                     await self._talk(socket)
             except InvalidHandshake as error:
@@ -261,9 +277,9 @@ class Worker:
         _log.info("%s: starts in room %r", info.id, info.room)
         outcome = Outcome("the worker ended")
         try:
-            if self.isolate and self.file is not None:
-                outcome = await run_isolated(
-                    context, self.file, shutdown_s=self.shutdown_s, timeout_s=self.job_timeout_s
+            if self._pool is not None:
+                outcome = await self._pool.run(
+                    context, shutdown_s=self.shutdown_s, timeout_s=self.job_timeout_s
                 )
             else:
                 outcome = await run_job(
@@ -285,8 +301,9 @@ class Worker:
         return task
 
 
-def _agent_url(url: str, capacity: int) -> str:
+def _agent_url(url: str, capacity: int, region: str) -> str:
     parts = urlsplit(url if "://" in url else f"ws://{url}")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     path = parts.path.rstrip("/")
-    return urlunsplit((scheme, parts.netloc, f"{path}/agent", f"capacity={capacity}", ""))
+    query = urlencode({"capacity": capacity, **({"region": region} if region else {})})
+    return urlunsplit((scheme, parts.netloc, f"{path}/agent", query, ""))

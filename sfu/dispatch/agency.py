@@ -105,7 +105,8 @@ class Agency:
                 lost_s=limits.lost_timeout_s,
                 leave_s=limits.leave_timeout_s,
                 attempts=limits.attempts,
-            )
+            ),
+            limits.region,
         )
         self._ports: dict[AgentWorkerId, WorkerPort] = {}
         self._infos: dict[RoomSid, RoomInfo] = {}
@@ -173,11 +174,9 @@ class Agency:
 
     def end_job(self, room: RoomName, id_: JobId) -> JobInfo:
         """End one job. Raises JobNotFoundError."""
-        sid = self._sid(room)
-        job = self.machine.jobs.get(id_)
-        if job is None or job.room != sid:
+        job = self.machine.end_job(self._sid(room), id_, self.now())
+        if job is None:
             raise JobNotFoundError(id_)
-        self.machine.end_job(id_, self.now())
         self.pump()
         return job_info(job, self._offset_s)
 

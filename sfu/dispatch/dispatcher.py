@@ -57,12 +57,14 @@ class Patience:
 class Dispatcher:
     """All rooms and all workers of a node. Time is monotonic seconds."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Patience, region: str = "") -> None:
         self._patience = patience
+        self._region = region
         self.workers: dict[AgentWorkerId, Worker] = {}
         self.rooms: dict[RoomSid, RoomDemand] = {}
         self.jobs: dict[JobId, Job] = {}
         """All that can still be read about."""
+        # A name is kept as long as a worker has it or a job waits for it: names are made up by clients.
         self._by_key: dict[Key, dict[AgentWorkerId, Worker]] = {}
         self._waiting: dict[Key, dict[JobId, Job]] = {}
         self._deadlines: list[tuple[float, int, Job]] = []
@@ -101,6 +103,8 @@ class Dispatcher:
         worker = self.workers.pop(id_)
         key = (worker.profile.agent_name, worker.profile.type)
         del self._by_key[key][id_]
+        if not self._by_key[key]:
+            del self._by_key[key]
         for job in [self.jobs[job] for job in sorted(worker.jobs)]:
             if job.status is JobStatus.RUNNING and job.identity in self.rooms[job.room].people:
                 self._move(job, JobSignal.LOSE, JobReason.WORKER_LOST, now)
@@ -263,10 +267,12 @@ class Dispatcher:
         del room.dispatches[id_]
         return dispatch
 
-    def end_job(self, id_: JobId, now: float) -> Job | None:
-        """End one; None: there is none. Does nothing if it is over."""
+    def end_job(self, sid: RoomSid, id_: JobId, now: float) -> Job | None:
+        """End one; None: the room has none such. Does nothing if it is over."""
         job = self.jobs.get(id_)
-        if job is not None and not job.ended:
+        if job is None or job.room != sid:
+            return None
+        if not job.ended:
             self._cancel(job, JobReason.REQUESTED, now)
         return job
 
@@ -354,7 +360,7 @@ class Dispatcher:
         """Offer a waiting job to the best worker, or say why it waits."""
         key = (job.agent_name, job.type)
         workers = self._by_key.get(key, {}).values()
-        worker = choose(workers, job.tried)
+        worker = choose(workers, job.tried, self._region)
         if worker is None:
             self._waiting.setdefault(key, {})[job.id] = job
             self._say_why(job, why_none(workers, job.reason), now)
@@ -376,7 +382,7 @@ class Dispatcher:
         for job in list(self._waiting.get(key, {}).values()):
             if not any(worker.able for worker in workers):
                 break
-            if choose(workers, job.tried) is not None:
+            if choose(workers, job.tried, self._region) is not None:
                 self._place(job, now)
         self._explain(key, now)
 
@@ -441,7 +447,11 @@ class Dispatcher:
         self._outputs.append(Moved(job, before, job.status, reason, job.error))
 
     def _forget_waiting(self, job: Job) -> None:
-        self._waiting.get((job.agent_name, job.type), {}).pop(job.id, None)
+        key = (job.agent_name, job.type)
+        waiting = self._waiting.get(key, {})
+        waiting.pop(job.id, None)
+        if not waiting:
+            self._waiting.pop(key, None)
 
     def _set_deadline(self, job: Job, at: float) -> None:
         job.deadline = at

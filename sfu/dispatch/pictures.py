@@ -81,6 +81,7 @@ class WorkerInfo:
     load: float
     jobs: tuple[JobId, ...]
     capacity: int | None
+    region: str
     available: bool
     draining: bool
     registered_at: float
@@ -137,6 +138,7 @@ def worker_info(worker: Worker, wall_offset_s: float) -> WorkerInfo:
         load=worker.load,
         jobs=tuple(sorted(worker.jobs)),
         capacity=worker.profile.capacity,
+        region=worker.profile.region,
         available=worker.report.available,
         draining=worker.report.draining,
         registered_at=worker.registered_at + wall_offset_s,

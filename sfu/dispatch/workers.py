@@ -27,6 +27,8 @@ class WorkerProfile:
     """Of its agents."""
     capacity: int | None = None
     """Most jobs at once; None: it says itself when it is full."""
+    region: str = ""
+    """Where it is; empty: it did not say."""
     api_key: str = ""
     """Whose token it came with; its agents' tokens are signed with it."""
 
@@ -68,10 +70,15 @@ class Worker:
         return room and self.report.available and not self.report.draining
 
 
-def choose(workers: Iterable[Worker], tried: Container[AgentWorkerId]) -> Worker | None:
-    """The least loaded that is able and was not tried; of equals, the one with fewest jobs."""
+def choose(workers: Iterable[Worker], tried: Container[AgentWorkerId], region: str = "") -> Worker | None:
+    """One that is able and was not tried: in our region rather than elsewhere, then the least loaded; of
+    equals, the one with fewest jobs."""
     able = [worker for worker in workers if worker.able and worker.id not in tried]
-    return min(able, key=lambda worker: (worker.load, len(worker.jobs), worker.id), default=None)
+
+    def rank(worker: Worker) -> tuple[bool, float, int, AgentWorkerId]:
+        return worker.profile.region != region, worker.load, len(worker.jobs), worker.id
+
+    return min(able, key=rank, default=None)
 
 
 _NOBODY_ABLE = frozenset({JobReason.NONE, JobReason.NO_WORKER, JobReason.NO_CAPACITY, JobReason.DRAINING})

@@ -229,6 +229,9 @@ class AgentSettings(Section):
     """A job that fails so often has failed."""
     per_room: PositiveCount = 100
     """Agents that may be asked for in one room."""
+    region: str = ""
+    """Where this server is, in words of your own: of the workers that can take a job, one that names the same
+    region is asked first."""
     embedded: tuple[FilePath, ...] = ()
     """Python files with a worker each, run beside the server as `airside agent start` does; started again
     when they end. For small set-ups: large ones run workers on machines of their own."""

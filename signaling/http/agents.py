@@ -82,6 +82,8 @@ class Worker(BaseModel):
     """What it said, and a guess for jobs it was given since: 0 idle, 1 as much as it can."""
     jobs: list[str]
     capacity: int | None
+    region: str
+    """Where it is; of those that can, one in the server's own region is asked first."""
     available: bool
     draining: bool
     registered_at: float
@@ -153,6 +155,7 @@ def _worker(worker: WorkerInfo) -> Worker:
         load=worker.load,
         jobs=list(worker.jobs),
         capacity=worker.capacity,
+        region=worker.region,
         available=worker.available,
         draining=worker.draining,
         registered_at=worker.registered_at,

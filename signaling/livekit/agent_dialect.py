@@ -1,6 +1,6 @@
 """LiveKit's worker protocol: one worker's conversation, frames to calls of the agency and back.
 
-Our own SDK speaks it too. What it adds is in the URL: `capacity`, the most jobs at once.
+Our own SDK speaks it too. What it adds is in the URL: `capacity`, the most jobs at once, and `region`.
 """
 
 import logging
@@ -43,6 +43,7 @@ class AgentDialect:
     token: Token
     out: Outgoing
     capacity: int | None = None
+    region: str = ""
     binary: bool = field(default=True, init=False)
     session: WorkerSession | None = field(default=None, init=False)
     profile: WorkerProfile = field(default=WorkerProfile(), init=False)
@@ -119,6 +120,7 @@ class AgentDialect:
             version=request.version,
             permissions=permissions,
             capacity=self.capacity,
+            region=self.region,
             api_key=self.token.api_key,
         )
         self.session = self.context.service.agents.register(self.profile, self)

@@ -20,6 +20,7 @@ AGENT_PATH = "/agent"
 MESSAGES_PER_S = 400.0  # a worker answers for each of its jobs: a hundred rooms may begin within a second
 MESSAGES_BURST = 4000
 MAX_CAPACITY = 100_000
+MAX_REGION_CHARS = 64
 
 
 class AgentEndpoint:
@@ -38,6 +39,7 @@ class AgentEndpoint:
         try:
             token = self._authenticate(socket)
             capacity = _capacity(socket.query_params.get("capacity", ""))
+            region = _region(socket.query_params.get("region", ""))
         except DrainingError as error:
             await socket.send_denial_response(PlainTextResponse(error.text, 503))
             return
@@ -48,7 +50,7 @@ class AgentEndpoint:
             await socket.send_denial_response(PlainTextResponse(error.text, 401))
             return
         connection = Connection(socket, self._limits, f"{token.api_key} worker", self._fairness)
-        dialect = AgentDialect(self._context, edge.settings, token, connection, capacity)
+        dialect = AgentDialect(self._context, edge.settings, token, connection, capacity, region)
         await serve(edge, socket, connection, dialect)
 
     def _authenticate(self, socket: WebSocket) -> Token:
@@ -68,3 +70,9 @@ def _capacity(text: str) -> int | None:
     if not capacity:
         raise InvalidRequestError("capacity", f"must be a number from 1 to {MAX_CAPACITY}")
     return capacity
+
+
+def _region(text: str) -> str:
+    if len(text) > MAX_REGION_CHARS or not text.isprintable():
+        raise InvalidRequestError("region", f"must be at most {MAX_REGION_CHARS} printable characters")
+    return text

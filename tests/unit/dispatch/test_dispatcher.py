@@ -77,9 +77,11 @@ class Node:
         self.outputs += new
         return new
 
-    def worker(self, name: str = "", type_: JobType = JobType.ROOM, capacity: int | None = None) -> Worker:
+    def worker(
+        self, name: str = "", type_: JobType = JobType.ROOM, capacity: int | None = None, region: str = ""
+    ) -> Worker:
         return self.machine.worker_registered(
-            WorkerProfile(agent_name=name, type=type_, capacity=capacity), self.now
+            WorkerProfile(agent_name=name, type=type_, capacity=capacity, region=region), self.now
         )
 
     def report(self, worker: Worker, **fields: object) -> None:
@@ -182,6 +184,27 @@ class TestWhoGetsOne:
         node.room()
         assert [worker for worker, _ in node.asked()] == [idle.id]
 
+    def test_one_in_our_region_is_asked_before_an_idle_one_elsewhere(self) -> None:
+        node = Node(machine=Dispatcher(PATIENCE, "eu"))
+        far, near = node.worker(region="us"), node.worker(region="eu", capacity=1)
+        node.report(near, load=0.9)
+        node.room("first")
+        node.room("second")
+        assert [worker for worker, _ in node.asked()] == [near.id, far.id], "and another when it is full"
+
+    def test_a_hundred_rooms_in_a_second_get_one_each(self, node: Node) -> None:
+        workers = [node.worker(), node.worker()]
+        rooms = []
+        for index in range(100):
+            rooms.append(node.room(f"room{index}"))
+            node.pass_time(0.01)
+        jobs = node.jobs
+        for room, job in zip(rooms, jobs, strict=True):
+            node.run(room, job)
+        assert [job.room for job in jobs] == [room.sid for room in rooms]
+        assert len(node.of(Ask)) == len(node.of(Assign)) == 100
+        assert [len(worker.jobs) for worker in workers] == [50, 50]
+
     def test_a_storm_is_spread(self, node: Node) -> None:
         workers = [node.worker(), node.worker()]
         for index in range(100):
@@ -199,6 +222,24 @@ class TestWhoGetsOne:
 
 
 class TestWaiting:
+    def test_nobody_for_ten_seconds_and_then_at_once(self, node: Node) -> None:
+        room = node.room("lobby", AgentRequest("scribe"))
+        (dispatch,) = node.machine.rooms[room.sid].dispatches.values()
+        node.pass_time(10.0)
+        assert node.machine.waits_for(dispatch) is JobReason.NO_WORKER
+        worker = node.worker("scribe")
+        assert node.asked() == [(worker.id, node.job.id)]
+        assert node.now - node.job.needed_at == 10.0
+
+    def test_names_that_nobody_uses_any_more_are_forgotten(self, node: Node) -> None:
+        for index in range(10):
+            worker = node.worker(f"name{index}", capacity=1)
+            room = node.room(f"room{index}", *[AgentRequest(f"name{index}")] * 2)
+            node.machine.worker_lost(worker.id, node.now)
+            node.machine.room_ended(room.sid, node.now)
+        assert not node.machine._by_key
+        assert not node.machine._waiting
+
     def test_a_worker_that_comes_later_gets_what_waits(self, node: Node) -> None:
         room = node.room()
         (dispatch,) = node.machine.rooms[room.sid].dispatches.values()
@@ -424,7 +465,8 @@ class TestEnds:
         worker = node.worker()
         room = node.room()
         agent = node.run(room, node.job)
-        assert node.machine.end_job(node.job.id, node.now) is node.job
+        assert node.machine.end_job(RoomSid("RM_other"), node.job.id, node.now) is None
+        assert node.machine.end_job(room.sid, node.job.id, node.now) is node.job
         assert node.job.reason is JobReason.REQUESTED
         assert node.of(Terminate) == [Terminate(worker.id, node.job)]
         assert not node.of(RemoveAgent)
@@ -507,7 +549,7 @@ def test_whatever_happens_the_books_agree(steps: list[tuple[int, int]]) -> None:
             case 8 if job is not None and job.worker is not None:
                 node.machine.failed(job.worker, job.id, "", node.now)
             case 9 if job is not None:
-                node.machine.end_job(job.id, node.now)
+                node.machine.end_job(job.room, job.id, node.now)
             case 10:
                 node.pass_time(which * 10.0)
             case 11 if worker is not None:
