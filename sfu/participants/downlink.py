@@ -6,7 +6,7 @@ that one exchange brings the track; the plane learns of it with the answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from sfu.core.codecs import MediaKind
@@ -32,6 +32,7 @@ from sfu.transport.sdp.catalog import offered_codecs
 from sfu.transport.sdp.codecs import CodecPolicy
 from sfu.transport.sdp.grammar import write
 from sfu.transport.sdp.offer import WantedSection
+from sfu.transport.sdp.opus import STEREO_GIVEN, state_opus
 
 Route = Subscribe | Unsubscribe | UpdateSubscription
 
@@ -94,12 +95,17 @@ class Downlink:
                 self.grown = True
 
     def offer(
-        self, names: Mapping[Mid, tuple[str, str]], *, restart: bool = False
+        self,
+        names: Mapping[Mid, tuple[str, str]],
+        *,
+        stereo: Collection[Mid] = (),
+        restart: bool = False,
     ) -> tuple[str, list[Command]]:
         """The next offer and what to tell the plane before it is sent.
 
         Args:
             names: Stream and track id of every section that is to send; the others fall silent.
+            stereo: Sections whose sound has two channels.
             restart: The client's network may be another: check anew. Takes the place of an unanswered offer.
 
         Raises:
@@ -123,7 +129,7 @@ class Downlink:
             commands.append(RestartIce(self.transport, credentials))
         self.offer_id += 1
         self.grown = False
-        return write(offered.offer), commands
+        return write(state_opus(offered.offer, dict.fromkeys(stereo, (STEREO_GIVEN,)))), commands
 
     def accept(self, sdp: str, applied: Mapping[SlotId, Assignment]) -> list[Command]:
         """Take the client's answer; what to tell the plane, with the tracks that are bound already.

@@ -84,7 +84,9 @@ def _send(
 ) -> None:
     first = not downlink.offer_id
     renewal.describe(room, member, said)
-    sdp, commands = downlink.offer(renewal.names(room, member, said), restart=restart)
+    sdp, commands = downlink.offer(
+        renewal.names(room, member, said), stereo=renewal.stereo(room, said), restart=restart
+    )
     room.context.plane.apply(commands)
     if first:
         room.context.directory.transports[downlink.transport] = Seat(room, member)

@@ -37,6 +37,7 @@ from sfu.transport.peer import Considered
 from sfu.transport.sdp.agreed import SlotRule
 from sfu.transport.sdp.grammar import write
 from sfu.transport.sdp.naming import name_sections
+from sfu.transport.sdp.opus import SILENCE_LEFT_OUT, STEREO_WANTED, state_opus
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def commit(
         for item in new
         if item.track.original is None
     )
-    answer = prepared.considered.negotiation.answer
+    answer = state_opus(prepared.considered.negotiation.answer, _opus_wanted(member))
     if member.shape.names is None or member.shape.two_connections:
         room.planner.mark(member)
         return OfferResult(write(answer), published)
@@ -165,6 +166,18 @@ def commit(
         published,
         tuple((track, mid) for mid, track in member.described.items()),
     )
+
+
+def _opus_wanted(member: Participant) -> dict[Mid, tuple[str, ...]]:
+    """What to ask of the sound that it publishes, by what it said about it."""
+    wanted: dict[Mid, tuple[str, ...]] = {}
+    for mid, item in member.publications.items():
+        info = item.track.info
+        if info.kind is MediaKind.AUDIO:
+            # Other dialects say nothing about silence.
+            quiet = (SILENCE_LEFT_OUT,) if member.shape.declares and info.hints.dtx else ()
+            wanted[mid] = (*quiet, *(STEREO_WANTED if info.stereo else ()))
+    return wanted
 
 
 def declare(room: Room, member: Participant, request: TrackRequest) -> TrackInfo:

@@ -70,6 +70,12 @@ def names(room: Room, member: Participant, said: Mapping[Mid, TrackSid]) -> dict
     return {mid: name(track.info, room.sync_streams) for mid, track in tracks.items() if track is not None}
 
 
+def stereo(room: Room, said: Mapping[Mid, TrackSid]) -> frozenset[Mid]:
+    """The sections among them that carry two channels."""
+    tracks = {mid: room.catalog.get(sid) for mid, sid in said.items()}
+    return frozenset(mid for mid, track in tracks.items() if track is not None and track.info.stereo)
+
+
 def unannounced(room: Room, member: Participant) -> ParticipantSid | None:
     """A publisher it receives from, of whom something is yet to be told."""
     publishers = (item.participant for item in member.subscriber.applied.values())

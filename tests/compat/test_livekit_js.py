@@ -18,13 +18,20 @@ async def test_two_pages_hold_a_conference(server: Server, single: bool) -> None
     async with js_clients(server, "alice", "bob") as (alice, bob):
         for client in (alice, bob):
             await client.join(ROOM, singlePeerConnection=single)
-        for client in (alice, bob):
-            await client.me("enableCameraAndMicrophone()")
+        await alice.me("enableCameraAndMicrophone()")
+        await bob.me("setCameraEnabled(true)")
+        await bob.me("setMicrophoneEnabled(true, undefined, { forceStereo: true, dtx: false })")
         for client, other in ((alice, "bob"), (bob, "alice")):
             await client.hears(other)
             await client.sees(other)
         for client in (alice, bob):
             await client.seen("LocalTrackSubscribed", "microphone")
+        for client, formats in ((alice, [True, False]), (bob, [False, True])):
+            (stream,) = await client.do("client.sent('microphone')")
+            asked = stream["format"].split(";")
+            assert [word in asked for word in ("usedtx=1", "stereo=1")] == formats, asked
+        played = (await alice.do("client.received('bob', 'microphone')"))["format"].split(";")
+        assert "stereo=1" in played
         await bob.until("client.seen(livekit.RoomEvent.ActiveSpeakersChanged).flat().includes('alice')")
 
         await alice.me("setMicrophoneEnabled(false)")

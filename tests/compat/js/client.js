@@ -63,6 +63,7 @@ class Client {
           frames: stream.framesDecoded ?? 0,
           height: stream.frameHeight ?? 0,
           codec: stats.get(stream.codecId)?.mimeType.toLowerCase(),
+          format: stats.get(stream.codecId)?.sdpFmtpLine ?? '',
         }
       : null;
   }
@@ -85,6 +86,7 @@ class Client {
           mode: item.scalabilityMode ?? '',
           codec: stats.get(item.codecId)?.mimeType.toLowerCase(),
           packets: item.packetsSent,
+          format: stats.get(item.codecId)?.sdpFmtpLine ?? '',
         });
       }
     }
