@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from av import AudioFrame as AvFrame
@@ -99,6 +98,23 @@ class Resampler:
         return np.concatenate(pieces) if pieces else np.zeros((0, self._channels), np.int16)
 
 
+class PcmSink(Protocol):
+    """A backend that takes sound ahead of time and paces it itself."""
+
+    @property
+    def buffered_s(self) -> float:
+        """How much it has taken and not sent."""
+
+    def on_written(self) -> None:
+        """There is more to take."""
+
+    def on_cleared(self) -> None:
+        """What was taken and not sent is to be forgotten."""
+
+    def on_enabled(self, enabled: bool) -> None:
+        """The source is muted, or no longer."""
+
+
 class PcmSource:
     """Sound to publish. Write at any pace; it is played out in real time, silence where nothing is written.
 
@@ -129,13 +145,14 @@ class PcmSource:
         self._closed = False
         self._start_s: float | None = None
         self._position = 0
-        self.on_flush: Callable[[], None] | None = None
-        """Of a media backend that has read ahead: it forgets too."""
+        self._sink: PcmSink | None = None
+        self._written_s = 0.0
 
     @property
     def buffered_s(self) -> float:
-        """How much is queued."""
-        return self._queued / SAMPLE_RATE
+        """How much is queued and not sent."""
+        ahead_s = self._sink.buffered_s if self._sink is not None else 0.0
+        return self._queued / SAMPLE_RATE + ahead_s
 
     async def write(self, pcm: bytes | bytearray | memoryview | NDArray[Any]) -> None:
         """Queue sound; waits while the buffer is full. Dropped silently after `close`.
@@ -150,24 +167,29 @@ class PcmSource:
         if len(samples) and not self._closed:
             self._queue.append(samples)
             self._queued += len(samples)
+            if self._sink is not None:
+                self._written_s = asyncio.get_running_loop().time()
+                self._sink.on_written()
 
     def flush(self) -> None:
         """Fall silent at once, for example when the listener interrupts: what is queued is forgotten."""
         self._queue.clear()
         self._queued = 0
+        if self._sink is not None:
+            self._sink.on_cleared()
         self._changed.set()
-        if self.on_flush is not None:
-            self.on_flush()
 
     async def drained(self) -> None:
         """Wait until everything written has been handed to the network."""
-        while self._queued and not self._closed:
+        while self.buffered_s and not self._closed:
             self._changed.clear()
             await self._changed.wait()
 
     def enable(self, enabled: bool) -> None:
         """Muted sources send nothing and keep their place in time."""
         (self._enabled.set if enabled else self._enabled.clear)()
+        if self._sink is not None:
+            self._sink.on_enabled(enabled)
 
     def close(self) -> None:
         """End it: writers return, `read` raises."""
@@ -175,8 +197,40 @@ class PcmSource:
         self._enabled.set()
         self.flush()
 
+    # For media backends: those that pace what they send `attach` and `take`, the others `read`.
+
+    def attach(self, sink: PcmSink | None) -> None:
+        """Tell this one what happens, and count in what it has taken."""
+        self._sink = sink
+        if sink is not None:
+            sink.on_enabled(self._enabled.is_set())
+        self._changed.set()
+
+    def progressed(self) -> None:
+        """The sink has sent something: who waits looks again."""
+        self._changed.set()
+
+    @property
+    def closed(self) -> bool:
+        """`close` was called: nothing more comes."""
+        return self._closed
+
+    def take(self, frames: int) -> Pcm | None:
+        """Up to so many whole frames of what is queued, in one piece at 48 kHz; None if there are none.
+
+        Less than a frame waits 20 ms for the rest, so that a writer in real time is not cut up.
+        """
+        whole = min(self._queued // FRAME_SAMPLES, frames)
+        if not whole:
+            if not self._queued or not frames:
+                return None
+            if asyncio.get_running_loop().time() - self._written_s < FRAME_S:
+                return None
+            whole = 1
+        return self._pieces(whole * FRAME_SAMPLES)
+
     async def read(self) -> AudioFrame:
-        """The next 20 ms at 48 kHz, when they are due. For media backends.
+        """The next 20 ms at 48 kHz, when they are due.
 
         Raises:
             SourceEndedError: `close` was called.
@@ -199,16 +253,27 @@ class PcmSource:
         return AudioFrame(self._take(), SAMPLE_RATE, timestamp_s)
 
     def _take(self) -> Pcm:
-        out = np.zeros((FRAME_SAMPLES, self.channels), np.int16)
         # Less than a frame waits one turn for the rest, so that a writer in real time is not cut up.
         if 0 < self._queued < FRAME_SAMPLES and not self._held:
             self._held = True
-            return out
+            return np.zeros((FRAME_SAMPLES, self.channels), np.int16)
         self._held = False
+        return self._pieces(FRAME_SAMPLES)
+
+    def _pieces(self, samples: int) -> Pcm:
+        """So many of what is queued, with silence behind them."""
+        first = self._queue[0] if self._queue else None
+        if first is not None and len(first) == samples:
+            # The common case of a writer in real time: no copy.
+            self._queue.popleft()
+            self._queued -= samples
+            self._changed.set()
+            return first
+        out = np.zeros((samples, self.channels), np.int16)
         filled = 0
-        while filled < FRAME_SAMPLES and self._queue:
+        while filled < samples and self._queue:
             piece = self._queue[0]
-            taken = min(len(piece), FRAME_SAMPLES - filled)
+            taken = min(len(piece), samples - filled)
             out[filled : filled + taken] = piece[:taken]
             filled += taken
             if taken == len(piece):

@@ -36,6 +36,9 @@ class MediaListener(Protocol):
     def on_media_state(self, state: MediaState) -> None:
         """The transport's state changed."""
 
+    def wants(self, mid: str) -> bool:
+        """Somebody reads what arrives in a section; else it need not be decoded."""
+
     def on_audio(self, mid: str, frame: AudioFrame) -> None:
         """Sound arrived in a section: 20 ms, 48 kHz."""
 

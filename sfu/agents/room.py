@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from sfu import __version__
 from sfu.agents.audio import SAMPLE_RATE, AudioFrame, PcmSource
+from sfu.agents.backends import media_factory
 from sfu.agents.errors import ClosedError, RoomError
 from sfu.agents.events import (
     DataReceived,
@@ -41,7 +42,7 @@ from sfu.agents.events import (
     UnpublishedByServer,
 )
 from sfu.agents.files import FilePlayer
-from sfu.agents.media import Media, MediaFactory, MediaListener, MediaState, VideoCodec
+from sfu.agents.media import Media, MediaFactory, MediaState, VideoCodec
 from sfu.agents.messaging import Messaging
 from sfu.agents.mixing import PEOPLE, RoomMixer
 from sfu.agents.publishing import Publication, Publisher
@@ -82,7 +83,7 @@ class Room(Messaging):
         self._auto_subscribe = auto_subscribe
         self._first = tuple(publish)
         self._receive = receive
-        self._media_factory = media or _default_media
+        self._media_factory = media or media_factory()
         self._media: Media | None = None
         self._room: RoomInfo | None = None
         self._me: ParticipantInfo | None = None
@@ -111,7 +112,7 @@ class Room(Messaging):
             auto_subscribe: Receive every track; else call `track.subscribe()`.
             publish: Sources to publish with the join itself, which saves a round trip.
             receive: How many audio and video tracks can arrive before a new negotiation.
-            media: Makes the media stack; aiortc when absent.
+            media: Makes the media stack; `media_factory()` when absent.
         """
         return cls(url, token, auto_subscribe=auto_subscribe, publish=publish, receive=receive, media=media)
 
@@ -383,6 +384,10 @@ class Room(Messaging):
 
     # What the media stack says (media.MediaListener).
 
+    def wants(self, mid: str) -> bool:
+        track = self._roster.by_mid.get(mid)
+        return track is not None and track.read
+
     def on_audio(self, mid: str, frame: AudioFrame) -> None:
         track = self._roster.by_mid.get(mid)
         if track is not None:
@@ -511,13 +516,6 @@ class Room(Messaging):
         task.add_done_callback(self._tasks.discard)
 
 
-def _default_media(listener: MediaListener) -> Media:
-    # Imported late: another backend needs no aiortc.
-    from sfu.agents.media_aiortc import AiortcMedia
-
-    return AiortcMedia(listener)
-
-
 def warm_up() -> None:
     """Import what the first room needs, which takes as long as a join."""
-    import sfu.agents.media_aiortc  # noqa: F401
+    media_factory()

@@ -124,6 +124,11 @@ class RemoteTrack:
         """Media may arrive."""
         return self.mid is not None
 
+    @property
+    def read(self) -> bool:
+        """Somebody reads it now."""
+        return bool(self._audio or self._video)
+
     async def audio(self, sample_rate: int = SAMPLE_RATE, channels: int = 1) -> AsyncIterator[AudioFrame]:
         """Sound from now on, until the track ends. A slow reader loses what is older than two seconds.
 

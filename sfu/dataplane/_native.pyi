@@ -58,11 +58,31 @@ class Plane:
     def send_messages(self, worker: int, transport: int, messages: list[tuple[bool, bytes]]) -> None:
         """Whether over the reliable channel, envelope."""
 
+    def unsent(self, transport: int) -> int:
+        """Bytes of reliable messages that wait for room in its channel."""
+
     def close_socket(self, worker: int, number: int) -> None: ...
     def open_tap(self, worker: int, tap: int) -> None: ...
     def close_tap(self, worker: int, tap: int) -> None: ...
     def read_tap(self, tap: int, limit: int) -> list[tuple[int, int, int, bool, bytes]]:
         """Layer, extended sequence number, RTP timestamp, marker, payload."""
+
+    def read_taps(
+        self, taps: list[int], limit: int
+    ) -> list[tuple[int, list[tuple[int, int, int, int, bool, bytes]]]]:
+        """Each tap with packets: layer, index of the codec, extended sequence number, RTP timestamp,
+        marker, payload.
+        """
+
+    def open_player(self, worker: int, track: int, timestamp: int) -> None: ...
+    def play(self, worker: int, track: int, frames: list[tuple[int, bytes]]) -> None:
+        """Audio level and payload."""
+
+    def flush_player(self, worker: int, track: int) -> None: ...
+    def pause_player(self, worker: int, track: int, paused: bool) -> None: ...
+    def close_player(self, worker: int, track: int) -> None: ...
+    def players(self) -> list[tuple[int, int, int, int, int]]:
+        """Track, frames that wait, frames played, gaps, frames dropped."""
 
     def write_track(
         self, worker: int, track: int, layer: int, packets: list[tuple[int, bool, int | None, bytes]]

@@ -141,6 +141,16 @@ class WantedLayers:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyframeWanted:
+    """Who gets a track with a `LocalSource` waits for a keyframe: make one. Told again until it comes."""
+
+    worker: WorkerId
+    track: TrackId
+    layer: int
+    """Index into its layers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Quality:
     """How good the way to or from a peer is changed, in a word; at most once in 5 s for each direction."""
 
@@ -209,6 +219,7 @@ Event = (
     | SlotLayer
     | SlotAllocation
     | WantedLayers
+    | KeyframeWanted
     | Quality
     | Speakers
     | Speech
@@ -272,6 +283,7 @@ _DECODERS: Mapping[str, Callable[..., Event | Answer]] = {
         worker, slot, target, paused, AllocationReason(reason), text, *rates
     ),
     "wanted_layers": WantedLayers,
+    "keyframe_wanted": KeyframeWanted,
     "quality": lambda worker, transport, direction, quality, score: Quality(
         worker, transport, Direction(direction), QualityClass(quality), score
     ),

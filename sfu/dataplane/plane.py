@@ -66,6 +66,12 @@ EmulatedNetwork = tuple[str, str, int]
 """Up, down and seed; the links as `LinkConfig` of dataplane/emulator reads them."""
 LocalPacket = tuple[int, bool, int | None, bytes]
 """RTP timestamp, marker, audio level in -dBov (RFC 6464) or None, payload."""
+TrackPacket = tuple[int, int, int, int, bool, bytes]
+"""Layer, index of the codec, extended sequence number, RTP timestamp, marker, payload."""
+PlayedFrame = tuple[int, bytes]
+"""20 ms of Opus: audio level in -dBov (RFC 6464), payload."""
+PlayerFigures = tuple[int, int, int, int]
+"""Frames that wait; played, without silence; gaps in the sound; frames there was no room for."""
 ClientMessage = tuple[bool, bytes]
 """Whether over the channel that loses nothing; the envelope of the server's dialect."""
 
@@ -270,10 +276,14 @@ class DataPlane:
     def send_messages(self, transport: TransportId, messages: list[ClientMessage]) -> None:
         """Send data messages as a client, after `DataReady`. What cannot be sent is counted as a drop.
 
-        Raises NotPlacedError.
+        Reliable ones wait while their channel is full, up to 8 MiB. Raises NotPlacedError.
         """
         self._flush()
         self._native.send_messages(self._placement.worker(transport), transport, messages)
+
+    def unsent_bytes(self, transport: TransportId) -> int:
+        """Of reliable messages that its channel has no room for yet."""
+        return self._native.unsent(transport)
 
     # Readers and writers in this process.
 
@@ -290,6 +300,10 @@ class DataPlane:
         """What came since, oldest first; a reader that sleeps longer than a second may lose some."""
         return self._native.read_tap(tap, limit)
 
+    def read_taps(self, taps: Sequence[TapId], limit: int) -> list[tuple[TapId, list[TrackPacket]]]:
+        """The same of many taps in one call: those that have packets, at most `limit` each."""
+        return [(TapId(tap), packets) for tap, packets in self._native.read_taps(list(taps), limit)]
+
     def close_tap(self, tap: TapId) -> None:
         """End a tap. Its track may be gone already."""
         track, home = self._taps.pop(tap)
@@ -304,6 +318,34 @@ class DataPlane:
         """
         self._flush()
         self._native.write_track(self._placement.home(track), track, layer, packets)
+
+    # Sound of a track with a `LocalSource`, paced by its worker: one packet each 20 ms, silence where
+    # nothing waits.
+
+    def open_player(self, track: TrackId) -> None:
+        """Begin; silence is sent from now on. Raises NotPlacedError."""
+        self._flush()
+        self._native.open_player(self._placement.home(track), track, secrets.randbits(32))
+
+    def play(self, track: TrackId, frames: list[PlayedFrame]) -> None:
+        """Play these after what waits; 10 s may. Raises NotPlacedError."""
+        self._native.play(self._placement.home(track), track, frames)
+
+    def flush_player(self, track: TrackId) -> None:
+        """Forget what waits: silent within 20 ms. Raises NotPlacedError."""
+        self._native.flush_player(self._placement.home(track), track)
+
+    def pause_player(self, track: TrackId, *, paused: bool) -> None:
+        """Send nothing while its time goes on; what waits stays. Raises NotPlacedError."""
+        self._native.pause_player(self._placement.home(track), track, paused)
+
+    def close_player(self, track: TrackId) -> None:
+        """End it. Raises NotPlacedError."""
+        self._native.close_player(self._placement.home(track), track)
+
+    def players(self) -> dict[TrackId, PlayerFigures]:
+        """How all players are at this moment."""
+        return {TrackId(line[0]): line[1:] for line in self._native.players()}
 
     async def close(self, deadline_s: float) -> None:
         """Close all transports, then join the workers. A second call does nothing.

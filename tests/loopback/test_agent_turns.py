@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sfu.agents import AudioFrame, PcmSource, Room
+from sfu.agents.media_aiortc import AiortcMedia
 from sfu.core.ids import RoomName
 from sfu.participants.info import ParticipantKind
 from sfu.participants.permissions import Grant
@@ -86,8 +87,8 @@ async def test_the_server_measures_what_the_speakers_know(tmp_path: Path) -> Non
             kind=ParticipantKind.AGENT,
         )
         async with (
-            Room.connect(server.ws_url, server.token("talk", "alice")) as alice,
-            Room.connect(server.ws_url, token) as helper,
+            Room.connect(server.ws_url, server.token("talk", "alice"), media=AiortcMedia) as alice,
+            Room.connect(server.ws_url, token, media=AiortcMedia) as helper,
         ):
             question, answer = TimedSource(buffer_s=5.0), TimedSource(buffer_s=5.0)
             await alice.publish_audio(question)

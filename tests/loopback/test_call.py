@@ -28,6 +28,7 @@ from sfu.agents import (
     UnpublishedByServer,
     VideoSource,
 )
+from sfu.agents.media_aiortc import AiortcMedia
 from tests.loopback.rtp_tap import RtpTap
 from tests.loopback.signals import correlation, picture, speech, square_position
 from tests.loopback.waiting import until
@@ -107,8 +108,8 @@ async def say_and_hear(source: PcmSource, track: RemoteTrack, words: np.ndarray[
 
 async def test_speech_both_ways_and_who_speaks(call: Call) -> None:
     voices = {"alice": PcmSource(), "bob": PcmSource()}
-    alice = await call.join("alice", publish=[Publication(voices["alice"], "microphone")])
-    bob = await call.join("bob", publish=[Publication(voices["bob"], "microphone")])
+    alice = await call.join("alice", publish=[Publication(voices["alice"], "microphone")], media=AiortcMedia)
+    bob = await call.join("bob", publish=[Publication(voices["bob"], "microphone")], media=AiortcMedia)
     tap_alice, tap_bob = RtpTap(alice), RtpTap(bob)
     words = {"alice": speech(), "bob": speech("The other side answers, and is heard as well.")}
     said, answered, _ = await asyncio.gather(
@@ -135,7 +136,7 @@ def contains_in_order(sent: list[bytes], received: list[bytes]) -> bool:
 async def test_moving_pictures(call: Call, codec: Any) -> None:
     camera = VideoSource()
     publication = Publication(camera, "camera", codec=codec, width=320, height=240)
-    alice = await call.join("alice", publish=[publication])
+    alice = await call.join("alice", publish=[publication], media=AiortcMedia)
 
     async def film() -> None:
         number = 0
@@ -146,7 +147,7 @@ async def test_moving_pictures(call: Call, codec: Any) -> None:
 
     filming = asyncio.create_task(film())
     try:
-        bob = await call.join("bob")
+        bob = await call.join("bob", media=AiortcMedia)
         tap_alice, tap_bob = RtpTap(alice), RtpTap(bob)
         track = await bound_track(bob, "video")
         positions: set[float] = set()
@@ -246,7 +247,7 @@ async def test_resume_does_not_touch_media(call: Call) -> None:
     """Judged by packets, not by the clock: a machine that is busy elsewhere delays them all."""
     voice = PcmSource()
     alice = await call.join("alice", publish=[Publication(voice, "microphone")])
-    bob = await call.join("bob")
+    bob = await call.join("bob", media=AiortcMedia)
     track = await bound_track(bob, "audio")
     tap = RtpTap(bob)
     numbers = tap.numbers["audio"]

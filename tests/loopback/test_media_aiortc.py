@@ -59,6 +59,9 @@ class Listener:
     def on_media_state(self, state: MediaState) -> None:
         self.states.append(state)
 
+    def wants(self, mid: str) -> bool:
+        return True
+
     def on_audio(self, mid: str, frame: AudioFrame) -> None:
         self.audio[mid].append(frame)
 

@@ -40,8 +40,10 @@ impl Engine {
             return;
         }
         let (role, opens) = (transport.role, transport.opens_channels);
-        let channels =
-            transport.channels.get_or_insert_with(|| Box::new(Channels::new(role, opens, now)));
+        let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
+        let channels = transport
+            .channels
+            .get_or_insert_with(|| Box::new(Channels::new(role, dialect, opens, now)));
         let rejected = channels.rejected();
         channels.handle_packet(record, now);
         let rejected = channels.rejected() - rejected;
@@ -53,8 +55,9 @@ impl Engine {
     pub(crate) fn begin_channels(&mut self, key: usize, now: Instant) {
         let transport = &mut self.transports[key];
         if transport.data && transport.secure.is_verified() && transport.channels.is_none() {
-            let opens = transport.opens_channels;
-            transport.channels = Some(Box::new(Channels::new(transport.role, opens, now)));
+            let (role, opens) = (transport.role, transport.opens_channels);
+            let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
+            transport.channels = Some(Box::new(Channels::new(role, dialect, opens, now)));
             self.after_channels(key, now);
         }
     }
@@ -110,7 +113,8 @@ impl Engine {
     /// Sends one envelope over a transport's channel, as a client does.
     ///
     /// # Errors
-    /// No such open channel, or its reader is too slow. Counted as a drop too.
+    /// No such open channel, or its reader is too slow. Counted as a drop too, but for a message of the
+    /// reliable channel that has no room yet: the caller may try again.
     pub fn send_message(
         &mut self,
         transport: TransportId,
@@ -120,7 +124,11 @@ impl Engine {
     ) -> Result<(), DropReason> {
         self.now = now;
         let sent = self.send_over_channel(transport, reliable, bytes, now);
-        sent.inspect_err(|reason| self.out.drops.count(*reason))
+        sent.inspect_err(|reason| {
+            if !reliable || *reason != DropReason::DataQueueFull {
+                self.out.drops.count(*reason);
+            }
+        })
     }
 
     fn send_over_channel(

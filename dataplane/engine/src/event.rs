@@ -128,6 +128,14 @@ pub enum Event {
         /// Index into its layers; `None`: nobody takes anything.
         best: Option<u8>,
     },
+    /// Somebody who gets a track made in this process waits for a keyframe: whoever feeds it is to
+    /// make one. Told again until it comes.
+    KeyframeWanted {
+        /// Which track.
+        track: TrackId,
+        /// Index into its layers.
+        layer: u8,
+    },
     /// How good the way to or from a peer is changed, in a word; at most once in 5 s for each
     /// direction.
     Quality {

@@ -180,8 +180,12 @@ impl Engine {
                 (TrackSource::Generator(generator), ..) => {
                     generator.request_keyframe(index as u8);
                 }
-                // Not known yet, or made by somebody who cannot be asked.
-                (TrackSource::Transport { .. } | TrackSource::Local, ..) => {}
+                (TrackSource::Local, ..) => {
+                    let (track, layer) = (track.id, index as u8);
+                    self.out.events.push(Event::KeyframeWanted { track, layer });
+                }
+                // Not known yet.
+                (TrackSource::Transport { .. }, ..) => {}
             }
         }
         if let Some(transport) = track.transport() {

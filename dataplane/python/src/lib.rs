@@ -5,6 +5,7 @@
 
 #[cfg(feature = "python")]
 mod binding;
+mod players;
 mod queues;
 mod ring;
 pub mod shell;

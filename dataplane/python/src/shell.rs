@@ -1,5 +1,6 @@
 //! Starts, feeds and stops the workers. Knows no Python; the binding and the benchmarks use it.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,12 +19,13 @@ use airside_engine::units::NtpTime;
 use airside_engine::{ClientMessage, Engine, EngineConfig};
 use bytes::Bytes;
 
+use crate::players::{Frame, Gauge, PlayerFigures};
 use crate::queues::Queues;
 use crate::ring::{Ring, Waker};
 use crate::taps::Taps;
 use crate::udp::{self, Locals, MAX_SOCKETS, SharedLocals, Socket};
 use crate::wires::WireConfig;
-use crate::worker::{LocalPacket, Order, Setup, Worker};
+use crate::worker::{Backlog, LocalPacket, Order, PlayerOrder, Setup, Worker};
 
 /// Set-up of a plane.
 #[derive(Clone, Debug)]
@@ -89,6 +91,8 @@ pub struct Shell {
     events: Arc<Queues<Event>>,
     messages: Arc<Queues<ClientMessage>>,
     taps: Taps,
+    players: Mutex<HashMap<TrackId, Arc<Gauge>>>,
+    backlog: Arc<Backlog>,
     running: Mutex<Running>,
 }
 
@@ -133,6 +137,7 @@ impl Shell {
             sockets.iter().map(|mine| mine.iter().map(Socket::address).collect()).collect();
         let events = Arc::new(Queues::new(usize::from(config.workers))?);
         let messages = Arc::new(Queues::new(usize::from(config.workers))?);
+        let backlog = Arc::new(Backlog::default());
         let wakers = (0..config.workers).map(|_| Waker::new().map(Arc::new));
         let wakers = wakers.collect::<io::Result<Vec<_>>>()?;
         let shared = SharedLocals::default();
@@ -163,6 +168,7 @@ impl Shell {
                 waker: Arc::clone(&waker),
                 events: Arc::clone(&events),
                 messages: Arc::clone(&messages),
+                backlog: Arc::clone(&backlog),
             };
             let worker = Worker::new(setup)?;
             let numbers = Mutex::new(Numbers { next, free: Vec::new() });
@@ -178,8 +184,18 @@ impl Shell {
         let threads = threads.into_iter().map(spawn).collect::<io::Result<Vec<_>>>()?;
         let fingerprint = identity.fingerprint().to_string();
         let running = Mutex::new(Running { left: threads.len(), threads, ended });
-        let taps = Taps::default();
-        Ok(Self { fingerprint, epoch, addresses, workers, events, messages, taps, running })
+        Ok(Self {
+            fingerprint,
+            epoch,
+            addresses,
+            workers,
+            events,
+            messages,
+            taps: Taps::default(),
+            players: Mutex::default(),
+            backlog,
+            running,
+        })
     }
 
     /// Hash name and digest of our certificate, as in SDP.
@@ -232,8 +248,15 @@ impl Shell {
         self.messages.drain(limit).into_iter().map(|(_, message)| message).collect()
     }
 
+    /// Bytes of reliable messages of a transport in client role that its channel has no room for yet.
+    #[must_use]
+    pub fn unsent(&self, transport: TransportId) -> usize {
+        self.backlog.of(transport)
+    }
+
     /// Sends data messages over the channels of a transport in client role: whether over the one
-    /// that loses nothing, and the envelope. What cannot be sent is counted as a drop.
+    /// that loses nothing, and the envelope. What cannot be sent is counted as a drop; of the reliable
+    /// channel only what is beyond 8 MiB that wait.
     ///
     /// # Errors
     /// No such worker, or closed.
@@ -298,6 +321,77 @@ impl Shell {
     /// No such tap.
     pub fn read_tap(&self, tap: TapId, limit: usize) -> Result<Vec<Arc<SourcePacket>>, UseError> {
         self.taps.read(tap, limit).ok_or(UseError::Tap)
+    }
+
+    /// Up to `limit` packets of each of these taps; those without are left out.
+    #[must_use]
+    pub fn read_taps(&self, taps: &[TapId], limit: usize) -> Vec<(TapId, Vec<Arc<SourcePacket>>)> {
+        self.taps.read_all(taps, limit)
+    }
+
+    /// Plays a track with a local source from now on: a packet every 20 ms, silence where nothing
+    /// waits, with timestamps from this one on.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn open_player(
+        &self,
+        worker: WorkerId,
+        track: TrackId,
+        timestamp: u32,
+    ) -> Result<(), UseError> {
+        let gauge = Arc::new(Gauge::default());
+        lock(&self.players).insert(track, Arc::clone(&gauge));
+        self.order(worker, Order::Play(track, PlayerOrder::Open(gauge, timestamp)))
+    }
+
+    /// Frames for a player: level in -dBov and payload of each.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn play(
+        &self,
+        worker: WorkerId,
+        track: TrackId,
+        frames: Vec<Frame>,
+    ) -> Result<(), UseError> {
+        self.order(worker, Order::Play(track, PlayerOrder::Push(frames)))
+    }
+
+    /// Forgets what waits to be played.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn flush_player(&self, worker: WorkerId, track: TrackId) -> Result<(), UseError> {
+        self.order(worker, Order::Play(track, PlayerOrder::Flush))
+    }
+
+    /// Sends nothing of a track, while its time goes on.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn pause_player(
+        &self,
+        worker: WorkerId,
+        track: TrackId,
+        paused: bool,
+    ) -> Result<(), UseError> {
+        self.order(worker, Order::Play(track, PlayerOrder::Pause(paused)))
+    }
+
+    /// Ends a player.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn close_player(&self, worker: WorkerId, track: TrackId) -> Result<(), UseError> {
+        lock(&self.players).remove(&track);
+        self.order(worker, Order::Play(track, PlayerOrder::Close))
+    }
+
+    /// How all players are at this moment.
+    #[must_use]
+    pub fn players(&self) -> Vec<(TrackId, PlayerFigures)> {
+        lock(&self.players).iter().map(|(track, gauge)| (*track, gauge.read())).collect()
     }
 
     /// Feeds a track with a local source: timestamp, marker, audio level and payload of each packet.

@@ -33,6 +33,20 @@ impl Taps {
         Some(self.lock().get(&tap)?.try_iter().take(limit).collect())
     }
 
+    /// The same of several taps: those with packets, each with its own. One that is not there has none.
+    pub(crate) fn read_all(
+        &self,
+        taps: &[TapId],
+        limit: usize,
+    ) -> Vec<(TapId, Vec<Arc<SourcePacket>>)> {
+        let open = self.lock();
+        let read = |tap: &TapId| {
+            let packets: Vec<_> = open.get(tap)?.try_iter().take(limit).collect();
+            (!packets.is_empty()).then_some((*tap, packets))
+        };
+        taps.iter().filter_map(read).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TapId, Receiver<Arc<SourcePacket>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,11 +7,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use airside_engine::command::Command;
+use airside_engine::error::DropReason;
 use airside_engine::event::Event;
 use airside_engine::ids::{TapId, TrackId, TransportId, WorkerId};
 use airside_engine::load::GeneratedPacket;
@@ -19,6 +20,7 @@ use airside_engine::net::{Datagram, Protocol};
 use airside_engine::{ClientMessage, Engine};
 use bytes::Bytes;
 
+use crate::players::{Frame, Gauge, Played, Player};
 use crate::queues::{Offered, Queues};
 use crate::ring::{Parcel, Ring, Waker};
 use crate::taps::TapSender;
@@ -35,6 +37,10 @@ const COMMANDS_PER_TURN: usize = 64;
 const PARCELS_PER_TURN: usize = 64;
 /// How soon to try again what a full socket, or a queue that Python holds, did not take.
 const RETRY: Duration = Duration::from_millis(1);
+/// The same for reliable messages that found their channel full.
+const RESEND: Duration = Duration::from_millis(5);
+/// Reliable messages of one transport that may wait for their channel, in bytes.
+const MAX_BACKLOG: usize = 8 * 1024 * 1024;
 /// Token of the waker; sockets have their number.
 const WAKER_TOKEN: u64 = u64::MAX;
 
@@ -46,8 +52,41 @@ pub(crate) enum Order {
     OpenTap(TapId, TapSender),
     CloseTap(TapId),
     Write { track: TrackId, layer: u8, packets: Vec<LocalPacket> },
+    Play(TrackId, PlayerOrder),
     Send { transport: TransportId, messages: Vec<(bool, Bytes)> },
     Stop,
+}
+
+/// What Python asks of the player of one track.
+pub(crate) enum PlayerOrder {
+    /// With its first timestamp.
+    Open(Arc<Gauge>, u32),
+    Push(Vec<Frame>),
+    Flush,
+    Pause(bool),
+    Close,
+}
+
+/// Bytes of reliable messages that wait for their channel, by transport; there is nothing of most.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog(Mutex<HashMap<TransportId, usize>>);
+
+impl Backlog {
+    pub(crate) fn of(&self, transport: TransportId) -> usize {
+        self.lock().get(&transport).copied().unwrap_or(0)
+    }
+
+    fn set(&self, transport: TransportId, bytes: usize) {
+        if bytes == 0 {
+            self.lock().remove(&transport);
+        } else {
+            self.lock().insert(transport, bytes);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TransportId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One packet of a local source.
@@ -85,6 +124,10 @@ pub(crate) struct Worker {
     messages: Arc<Queues<ClientMessage>>,
     offered: Offered,
     taps: HashMap<TapId, TapSender>,
+    players: HashMap<TrackId, Player>,
+    /// Reliable messages that found their channel full.
+    unsent: HashMap<TransportId, VecDeque<Bytes>>,
+    backlog: Arc<Backlog>,
     stats: LoopStats,
 }
 
@@ -99,13 +142,15 @@ pub(crate) struct Setup {
     pub(crate) waker: Arc<Waker>,
     pub(crate) events: Arc<Queues<Event>>,
     pub(crate) messages: Arc<Queues<ClientMessage>>,
+    pub(crate) backlog: Arc<Backlog>,
 }
 
 impl Worker {
     /// # Errors
     /// The kernel has no epoll descriptor left.
     pub(crate) fn new(setup: Setup) -> io::Result<Self> {
-        let Setup { id, engine, sockets, locals, ring, orders, waker, events, messages } = setup;
+        let Setup { id, engine, sockets, locals, ring, orders, waker, events, messages, backlog } =
+            setup;
         let poller = Poller::new()?;
         poller.watch(waker.event().raw_fd(), WAKER_TOKEN)?;
         for (number, socket) in (0u64..).zip(&sockets) {
@@ -132,6 +177,9 @@ impl Worker {
             messages,
             offered: Offered::All,
             taps: HashMap::new(),
+            players: HashMap::new(),
+            unsent: HashMap::new(),
+            backlog,
             stats: LoopStats::default(),
         })
     }
@@ -147,8 +195,10 @@ impl Worker {
             self.pass_wires();
             self.take_parcels();
             let stop = self.take_orders();
+            self.play();
             self.handle_timeout();
             self.retry_full();
+            self.retry_unsent();
             self.tell();
             if stop {
                 return Ok(());
@@ -175,11 +225,14 @@ impl Worker {
         if waiting || !self.commands.is_empty() {
             return Some(Duration::ZERO);
         }
-        let due = self.engine.poll_timeout().into_iter().chain(self.wires_due()).min();
+        let players = self.players.values().map(Player::due);
+        let due =
+            self.engine.poll_timeout().into_iter().chain(self.wires_due()).chain(players).min();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let retry = !self.full.is_empty() || self.offered == Offered::Later;
         let retry = retry.then_some(RETRY);
-        due.into_iter().chain(retry).min()
+        let resend = (!self.unsent.is_empty()).then_some(RESEND);
+        due.into_iter().chain(retry).chain(resend).min()
     }
 
     fn receive_ready(&mut self) {
@@ -318,16 +371,98 @@ impl Worker {
                 }
                 Order::Send { transport, messages } => {
                     let now = Instant::now();
-                    for (reliable, bytes) in &messages {
-                        // Counted by the engine; who sent it does not wait.
-                        let _ = self.engine.send_message(transport, *reliable, bytes, now);
+                    for (reliable, bytes) in messages {
+                        self.send(transport, reliable, bytes, now);
                     }
                     self.flush(None);
                 }
+                Order::Play(track, order) => self.order_player(track, order),
                 Order::Stop => stop = true,
             }
         }
         stop
+    }
+
+    /// What is lossy is lost when it finds no room, and counted by the engine; the rest waits.
+    fn send(&mut self, transport: TransportId, reliable: bool, bytes: Bytes, now: Instant) {
+        if reliable && self.unsent.contains_key(&transport) {
+            return self.keep(transport, bytes);
+        }
+        let sent = self.engine.send_message(transport, reliable, &bytes, now);
+        if reliable && sent == Err(DropReason::DataQueueFull) {
+            self.keep(transport, bytes);
+        }
+    }
+
+    fn keep(&mut self, transport: TransportId, bytes: Bytes) {
+        let waiting = self.backlog.of(transport) + bytes.len();
+        if waiting > MAX_BACKLOG {
+            self.stats.unsent_dropped += 1;
+            return;
+        }
+        self.unsent.entry(transport).or_default().push_back(bytes);
+        self.backlog.set(transport, waiting);
+    }
+
+    fn retry_unsent(&mut self) {
+        if self.unsent.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let Self { engine, unsent, backlog, .. } = self;
+        unsent.retain(|transport, waiting| {
+            while let Some(bytes) = waiting.front() {
+                match engine.send_message(*transport, true, bytes, now) {
+                    Err(DropReason::DataQueueFull) => break,
+                    Ok(()) => drop(waiting.pop_front()),
+                    // It is closed, with all that was to go out.
+                    Err(_) => waiting.clear(),
+                }
+            }
+            backlog.set(*transport, waiting.iter().map(Bytes::len).sum());
+            !waiting.is_empty()
+        });
+        self.flush(None);
+    }
+
+    fn order_player(&mut self, track: TrackId, order: PlayerOrder) {
+        let now = Instant::now();
+        match (order, self.players.get_mut(&track)) {
+            (PlayerOrder::Open(gauge, timestamp), _) => {
+                self.players.insert(track, Player::new(gauge, timestamp, now));
+            }
+            (PlayerOrder::Close, _) => drop(self.players.remove(&track)),
+            (PlayerOrder::Push(frames), Some(player)) => player.push(frames, now),
+            (PlayerOrder::Flush, Some(player)) => player.flush(),
+            (PlayerOrder::Pause(paused), Some(player)) => player.pause(paused),
+            // It crossed with the end of the player.
+            (_, None) => {}
+        }
+    }
+
+    /// What is due of all players.
+    fn play(&mut self) {
+        let now = Instant::now();
+        let mut played = false;
+        for (track, player) in &mut self.players {
+            while let Some(Played { timestamp, marker, level, payload }) = player.poll(now) {
+                let packet = GeneratedPacket {
+                    layer: 0,
+                    timestamp,
+                    marker,
+                    level: Some(level),
+                    descriptor: None,
+                    payload: &payload,
+                };
+                played = true;
+                if self.engine.inject(*track, &packet, now).is_err() {
+                    self.stats.write_refused += 1;
+                }
+            }
+        }
+        if played {
+            self.flush(None);
+        }
     }
 
     fn add_socket(&mut self, number: u16, socket: Socket, wire: Option<WireConfig>) {

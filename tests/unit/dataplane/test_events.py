@@ -15,6 +15,7 @@ from sfu.dataplane.events import (
     DataNumber,
     DataReady,
     Event,
+    KeyframeWanted,
     LayerStarted,
     LayerStopped,
     Quality,
@@ -60,6 +61,7 @@ LINES: list[tuple[tuple[object, ...], Event | Answer]] = [
     ),
     (("wanted_layers", 1, 7, 1), WantedLayers(W, TrackId(7), 1)),
     (("wanted_layers", 1, 7, None), WantedLayers(W, TrackId(7), None)),
+    (("keyframe_wanted", 1, 7, 0), KeyframeWanted(W, TrackId(7), 0)),
     (
         ("quality", 1, 5, "up", "poor", 2.5),
         Quality(W, TransportId(5), Direction.UP, QualityClass.POOR, 2.5),

@@ -38,8 +38,9 @@ pub(crate) struct Channels {
 }
 
 impl Channels {
-    /// A client opens both channels itself, at once; a server where `opens` says so.
-    pub(crate) fn new(role: Role, opens: bool, now: Instant) -> Self {
+    /// A client opens both channels itself, at once, labelled as `dialect` wants; a server where
+    /// `opens` says so.
+    pub(crate) fn new(role: Role, dialect: DataDialect, opens: bool, now: Instant) -> Self {
         let mut channels = Self {
             sctp: SctpAssociation::new(dtls_role(role), now),
             reliable: None,
@@ -49,7 +50,7 @@ impl Channels {
             opens,
         };
         if role == Role::Client {
-            channels.open(DataDialect::Native, now);
+            channels.open(dialect, now);
         }
         channels
     }

@@ -51,6 +51,9 @@ pub(super) fn event<'py>(
         Event::WantedLayers { track, best } => {
             ("wanted_layers", worker, track.0, best).into_pyobject(py)
         }
+        Event::KeyframeWanted { track, layer } => {
+            ("keyframe_wanted", worker, track.0, layer).into_pyobject(py)
+        }
         Event::Quality { transport, direction, verdict } => {
             let direction = direction_name(direction);
             let (class, score) = (verdict.class.as_str(), verdict.mos);

@@ -30,6 +30,10 @@ pub(crate) struct Plane {
 type LocalPacket = (u32, bool, Option<u8>, Vec<u8>);
 /// One packet of a tap: layer, extended sequence number, timestamp, marker, payload.
 type TapPacket<'py> = (u8, u64, u32, bool, Bound<'py, PyBytes>);
+/// Packets of one tap of many: the tap, and of each packet also the index of its codec.
+type TapPackets<'py> = (u64, Vec<(u8, u8, u64, u32, bool, Bound<'py, PyBytes>)>);
+/// One player: track, frames that wait, frames played, gaps, frames dropped.
+type PlayerLine = (u64, usize, u64, u64, u64);
 /// One received data message: transport, whether reliable, envelope.
 type Message<'py> = (u64, bool, Bound<'py, PyBytes>);
 
@@ -115,6 +119,10 @@ impl Plane {
         self.shell.send_messages(worker, transport, messages).map_err(misused)
     }
 
+    fn unsent(&self, transport: u64) -> usize {
+        self.shell.unsent(TransportId(transport))
+    }
+
     #[pyo3(signature = (worker, address, network=None))]
     fn open_socket(
         &self,
@@ -152,6 +160,52 @@ impl Plane {
             (packet.layer, packet.ext_seq, packet.timestamp, packet.marker, payload)
         });
         Ok(packets.collect())
+    }
+
+    fn read_taps<'py>(
+        &self,
+        py: Python<'py>,
+        taps: Vec<u64>,
+        limit: usize,
+    ) -> Vec<TapPackets<'py>> {
+        let taps: Vec<_> = taps.into_iter().map(TapId).collect();
+        let read = self.shell.read_taps(&taps, limit).into_iter();
+        read.map(|(tap, packets)| {
+            let lines = packets.iter().map(|packet| {
+                let payload = PyBytes::new(py, &packet.payload);
+                let (layer, codec) = (packet.layer, packet.codec);
+                (layer, codec, packet.ext_seq, packet.timestamp, packet.marker, payload)
+            });
+            (tap.0, lines.collect())
+        })
+        .collect()
+    }
+
+    fn open_player(&self, worker: u8, track: u64, timestamp: u32) -> PyResult<()> {
+        self.shell.open_player(WorkerId(worker), TrackId(track), timestamp).map_err(misused)
+    }
+
+    fn play(&self, worker: u8, track: u64, frames: Vec<(u8, Bound<'_, PyBytes>)>) -> PyResult<()> {
+        let frames =
+            frames.into_iter().map(|(level, payload)| (level, payload.as_bytes().to_vec()));
+        self.shell.play(WorkerId(worker), TrackId(track), frames.collect()).map_err(misused)
+    }
+
+    fn flush_player(&self, worker: u8, track: u64) -> PyResult<()> {
+        self.shell.flush_player(WorkerId(worker), TrackId(track)).map_err(misused)
+    }
+
+    fn pause_player(&self, worker: u8, track: u64, paused: bool) -> PyResult<()> {
+        self.shell.pause_player(WorkerId(worker), TrackId(track), paused).map_err(misused)
+    }
+
+    fn close_player(&self, worker: u8, track: u64) -> PyResult<()> {
+        self.shell.close_player(WorkerId(worker), TrackId(track)).map_err(misused)
+    }
+
+    fn players(&self) -> Vec<PlayerLine> {
+        let players = self.shell.players().into_iter();
+        players.map(|(track, is)| (track.0, is.queued, is.played, is.gaps, is.dropped)).collect()
     }
 
     fn write_track(

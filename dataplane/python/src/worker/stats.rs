@@ -18,6 +18,8 @@ pub(crate) struct LoopStats {
     pub(crate) tap_dropped: u64,
     /// Packets of local sources for a track that is not there, is muted, or is no local source.
     pub(crate) write_refused: u64,
+    /// Reliable messages of clients beyond what may wait for their channel.
+    pub(crate) unsent_dropped: u64,
     /// Datagrams per receive call.
     batch: Histogram,
     /// From receiving a batch to the call that sends what came of it, per packet sent.
@@ -66,6 +68,7 @@ impl LoopStats {
             ("ring_dropped", ring_dropped),
             ("tap_dropped", self.tap_dropped),
             ("write_refused", self.write_refused),
+            ("unsent_dropped", self.unsent_dropped),
             ("residence_p50_us", self.residence.quantile_us(0.5)),
             ("residence_p99_us", self.residence.quantile_us(0.99)),
             ("residence_max_us", self.residence.max_us()),
