@@ -124,11 +124,9 @@ impl Engine {
             slot.stats.nacked += 1;
             let Some((layer, source_seq, out)) = slot.lost(sequence) else { continue };
             if slot.padding_type().is_none() {
-                // Speech is repaired by redundancy: its packets come too often to be waited for.
-                if slot.kind == MediaKind::Audio {
-                    continue;
+                if slot.is_repeated(track, rtt) {
+                    repeat(&mut self.out.arena, transport, slot, out, now);
                 }
-                repeat(&mut self.out.arena, transport, slot, out, now);
                 continue;
             }
             let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
@@ -259,6 +257,7 @@ fn repeat(
     if transport.repair.take(datagram.len(), request, now) {
         arena.push(tuple, datagram);
         slot.stats.resent += 1;
+        slot.repeated += 1;
     } else {
         slot.responder.retract(out);
     }

@@ -244,6 +244,7 @@ pub(crate) fn retarget(
 ) -> u8 {
     let before = slot.current();
     slot.follow_live(track);
+    slot.follow_shape(track, now);
     let (target, cause) = slot.allocated().unwrap_or_else(|| (slot.wanted(track), Cause::Wish));
     slot.set_target(target, cause, now);
     *layers = slot.interest();

@@ -28,7 +28,9 @@ const MAX_GAP: u64 = 1000;
 /// Requests per number, and numbers waited for, of video (libwebrtc has 10 and 1000).
 const VIDEO_TRIES: u8 = 8;
 const VIDEO_MISSING: usize = 500;
-/// For audio a late packet is soon useless.
+/// For audio a late packet is soon useless: after a longer round trip it is not asked for, nor sent
+/// again.
+pub(crate) const MAX_AUDIO_RTT: Duration = Duration::from_millis(100);
 const AUDIO_TRIES: u8 = 2;
 const AUDIO_MISSING: usize = 50;
 
@@ -62,22 +64,25 @@ pub struct NackGenerator {
     max_tries: u8,
     max_missing: usize,
     wants_keyframes: bool,
+    /// Over longer ways nothing is asked for.
+    max_rtt: Duration,
 }
 
 impl NackGenerator {
     /// For video: eight tries, and a keyframe request when it gets too much.
     #[must_use]
     pub fn video() -> Self {
-        Self::new(VIDEO_TRIES, VIDEO_MISSING, true)
+        Self::new(VIDEO_TRIES, VIDEO_MISSING, Duration::MAX, true)
     }
 
-    /// For audio: two tries, and loss beyond that is left to concealment.
+    /// For audio: two tries where the way is short, and what is lost beyond that is left to redundancy
+    /// and concealment.
     #[must_use]
     pub fn audio() -> Self {
-        Self::new(AUDIO_TRIES, AUDIO_MISSING, false)
+        Self::new(AUDIO_TRIES, AUDIO_MISSING, MAX_AUDIO_RTT, false)
     }
 
-    fn new(max_tries: u8, max_missing: usize, wants_keyframes: bool) -> Self {
+    fn new(max_tries: u8, max_missing: usize, max_rtt: Duration, wants_keyframes: bool) -> Self {
         Self {
             missing: VecDeque::with_capacity(max_missing),
             reorder_wait: MIN_REORDER_WAIT,
@@ -86,6 +91,7 @@ impl NackGenerator {
             max_tries,
             max_missing,
             wants_keyframes,
+            max_rtt,
         }
     }
 
@@ -140,6 +146,9 @@ impl NackGenerator {
 
     /// Hands out the numbers to ask for now, ascending, as they are on the wire.
     pub fn due(&mut self, now: Instant, rtt: Duration, mut request: impl FnMut(u16)) {
+        if rtt > self.max_rtt {
+            return self.missing.clear();
+        }
         let max_tries = self.max_tries;
         self.missing.retain_mut(|entry| {
             if now.saturating_duration_since(entry.since) > GIVE_UP {
@@ -279,6 +288,19 @@ mod tests {
         nack.on_newest(102, 1, start);
         assert_eq!(due(&mut nack, start + ms(1501)), []);
         assert_eq!(nack.poll_timeout(), None);
+    }
+
+    #[test]
+    fn sound_is_not_asked_for_over_a_long_way() {
+        let start = Instant::now();
+        for (rtt, expected) in [(ms(100), 1), (ms(101), 0)] {
+            let mut nack = NackGenerator::audio();
+            nack.on_newest(102, 1, start);
+            let mut asked = 0;
+            nack.due(start + ms(50), rtt, |_| asked += 1);
+            assert_eq!(asked, expected);
+            assert_eq!(nack.poll_timeout().is_some(), expected > 0, "and it is not waited for");
+        }
     }
 
     #[test]

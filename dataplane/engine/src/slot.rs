@@ -126,6 +126,9 @@ pub(crate) struct Slot {
     form: Form,
     /// Part of the packets that the receiver loses, 0 to 1.
     loss: f32,
+    /// Packets sent until its last report, and those repeated since.
+    packets_at_report: u64,
+    pub(crate) repeated: u32,
     /// Video orientation sent last, to be repeated where a switch has none.
     orientation: Option<u8>,
     next_rtx: u64,
@@ -180,6 +183,8 @@ impl Slot {
             last_clock: None,
             form: Form::Published,
             loss: 0.0,
+            packets_at_report: 0,
+            repeated: 0,
             orientation: None,
             next_rtx: 1 + (random >> 32) % FIRST_RTX_RANGE,
             sender: Sender::new(clock_rate),

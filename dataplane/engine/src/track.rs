@@ -159,11 +159,11 @@ impl Track {
 
     /// Picture heights by spatial layer; 0: unknown, or not there.
     pub(crate) fn heights_px(&self) -> [u16; MAX_SPATIAL] {
-        let Shape::Svc { .. } = self.shape() else {
+        if !self.shape().is_svc() || self.layers.len() > 1 {
             return std::array::from_fn(|at| {
                 self.layers.get(at).map_or(0, |layer| layer.height_px)
             });
-        };
+        }
         // What was announced is the largest; each below has half of it (W3C webrtc-svc, L3T3).
         let top = self.alive_since().iter().rposition(Option::is_some);
         let (Some(top), Some(layer)) = (top, self.layers.first()) else { return [0; MAX_SPATIAL] };

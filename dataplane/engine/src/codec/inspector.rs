@@ -12,6 +12,8 @@ pub struct Inspector {
     structures: StructureHistory,
     active_targets: u32,
     dependency: Option<Dependency>,
+    /// Temporal layer of the newest AV1 picture without descriptor.
+    temporal: u8,
 }
 
 impl Inspector {
@@ -24,6 +26,7 @@ impl Inspector {
             structures: StructureHistory::default(),
             active_targets: u32::MAX,
             dependency: None,
+            temporal: 0,
         }
     }
 
@@ -55,7 +58,7 @@ impl Inspector {
             Codec::H265 => h265::inspect(payload, marker),
             Codec::Av1 => dependency_descriptor
                 .and_then(|data| self.av1_frame(data, marker, newest).ok())
-                .map_or_else(|| av1::inspect(payload, marker), Ok),
+                .map_or_else(|| self.av1_payload(payload, marker, newest), Ok),
         };
         info.unwrap_or_else(|Malformed| FrameInfo::unknown(marker))
     }
@@ -100,6 +103,23 @@ impl Inspector {
             discardable: false,
             detail: Detail::Vp9 { descriptor, picture },
         })
+    }
+
+    /// Without descriptor. Where layer frames end nobody says then, and without that no marker can
+    /// be set: spatial layers are not told apart.
+    fn av1_payload(
+        &mut self,
+        payload: &[u8],
+        marker: bool,
+        newest: bool,
+    ) -> Result<FrameInfo, Malformed> {
+        let info = av1::inspect(payload, marker)?;
+        // What continues a unit does not repeat its layer.
+        let temporal = if info.start { info.temporal } else { self.temporal };
+        if newest {
+            self.temporal = temporal;
+        }
+        Ok(FrameInfo { spatial: 0, temporal, ..info })
     }
 
     fn av1_frame(

@@ -39,9 +39,9 @@ impl From<Verdict> for Decision {
 /// Filters one stream.
 #[derive(Debug)]
 pub(super) enum Filter {
-    /// Audio, and AV1 without dependency descriptor: all or nothing.
+    /// Audio, and who takes a publisher's place: all or nothing.
     Whole,
-    /// VP8, H.264 and H.265.
+    /// VP8, H.264 and H.265, and AV1 of a publisher without dependency descriptors.
     Temporal(TemporalFilter),
     Vp9(Vp9Filter),
     Dependency(DependencyFilter),
@@ -50,9 +50,11 @@ pub(super) enum Filter {
 impl Filter {
     pub(super) fn new(codec: Codec, shape: Shape) -> Self {
         match codec {
-            Codec::Vp8 | Codec::H264 | Codec::H265 => Self::Temporal(TemporalFilter::new(codec)),
+            Codec::Vp8 | Codec::H264 | Codec::H265 | Codec::Av1 => {
+                Self::Temporal(TemporalFilter::new(codec))
+            }
             Codec::Vp9 => Self::Vp9(Vp9Filter::new(shape)),
-            Codec::Av1 | Codec::Opus | Codec::Red => Self::Whole,
+            Codec::Opus | Codec::Red => Self::Whole,
         }
     }
 
@@ -61,8 +63,8 @@ impl Filter {
     pub(super) fn start(&mut self, packet: &Packet<'_>, limit: Layer) -> Verdict {
         // Whether an AV1 stream has usable descriptors is known only now.
         match (&*self, packet.dependency) {
-            (Self::Whole, Some(_)) => *self = Self::Dependency(DependencyFilter::default()),
-            (Self::Dependency(_), None) => *self = Self::Whole,
+            (Self::Temporal(_), Some(_)) => *self = Self::Dependency(DependencyFilter::default()),
+            (Self::Dependency(_), None) => *self = Self::Temporal(TemporalFilter::new(Codec::Av1)),
             _ => {}
         }
         match self {
@@ -96,7 +98,8 @@ impl Filter {
     /// The wanted layers cannot be reached without a keyframe.
     pub(super) fn needs_keyframe(&self) -> bool {
         match self {
-            Self::Whole | Self::Temporal(_) => false,
+            Self::Whole => false,
+            Self::Temporal(filter) => filter.needs_keyframe(),
             Self::Vp9(filter) => filter.needs_keyframe(),
             Self::Dependency(filter) => filter.needs_keyframe(),
         }

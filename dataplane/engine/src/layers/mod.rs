@@ -44,6 +44,12 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// Spatial layers are inside a stream.
+    #[must_use]
+    pub fn is_svc(self) -> bool {
+        matches!(self, Self::Svc { .. })
+    }
+
     /// Of a track of so many streams, as far as negotiation tells.
     #[must_use]
     pub fn of(codec: Codec, streams: usize) -> Self {

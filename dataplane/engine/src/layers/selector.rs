@@ -75,6 +75,12 @@ impl Selector {
         Self { filter: Filter::Whole, ..Self::new(codec, Shape::Simulcast) }
     }
 
+    /// Where it takes the track's spatial layers to be.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
     /// The highest layers to forward from now on; None pauses, and what follows is a new start.
     pub fn set_target(&mut self, target: Option<Layer>, cause: Cause, now: Instant) {
         let target = target.map(|Layer { spatial, temporal }| {

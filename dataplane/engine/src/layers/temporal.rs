@@ -2,7 +2,8 @@
 //! count as a second layer.
 //!
 //! Down at any frame border; up one layer at a frame of it that needs no earlier one of it (VP8 Y,
-//! H.265 TSA and STSA), or everything at a keyframe.
+//! H.265 TSA and STSA), or everything at a keyframe. AV1 without dependency descriptor tells the
+//! layer (OBU extension) and no such frame: only keyframes bring more.
 //!
 //! Receivers of these codecs tell frames apart by sequence numbers, so a hole must not stay where
 //! nothing is missing. What was lost beside a left out picture is left out with it when picture ids
@@ -34,6 +35,7 @@ struct Last {
 pub(super) struct TemporalFilter {
     codec: Codec,
     current: u8,
+    limit: u8,
     /// Whether a picture is forwarded.
     pictures: History<bool>,
     last: Option<Last>,
@@ -41,7 +43,7 @@ pub(super) struct TemporalFilter {
 
 impl TemporalFilter {
     pub(super) fn new(codec: Codec) -> Self {
-        Self { codec, current: 0, pictures: History::default(), last: None }
+        Self { codec, current: 0, limit: 0, pictures: History::default(), last: None }
     }
 
     pub(super) fn start(&mut self, packet: &Packet<'_>, limit: Layer) -> Verdict {
@@ -89,8 +91,14 @@ impl TemporalFilter {
         Layer::new(0, self.current)
     }
 
+    /// More temporal layers are wanted than another picture than a keyframe can bring.
+    pub(super) fn needs_keyframe(&self) -> bool {
+        self.codec == Codec::Av1 && self.limit > self.current
+    }
+
     /// Follows the limit where a picture begins, and judges the picture.
     fn wants(&mut self, frame: &FrameInfo, limit: u8) -> bool {
+        self.limit = limit;
         let temporal = layer(self.codec, frame);
         let may_switch_up = match self.codec {
             Codec::H264 => true,

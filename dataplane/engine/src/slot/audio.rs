@@ -1,10 +1,14 @@
 //! In which form a slot gets a track's audio: as published, unwrapped from RED, or wrapped.
 
+use std::time::Duration;
+
 use super::Slot;
 use crate::codec::Codec;
 use crate::codec::red_policy::{AudioForm, AudioLink};
 use crate::command::{MediaKind, SendCodec};
+use crate::nack::MAX_AUDIO_RTT;
 use crate::packet::{Form, SourcePacket, WRAPPED};
+use crate::redundancy::Redundancy;
 use crate::slot::PayloadTypes;
 use crate::track::Track;
 use crate::units::Bitrate;
@@ -16,9 +20,21 @@ const SMOOTHING: f32 = 0.5;
 const PIN_PRIORITY: u8 = 200;
 
 impl Slot {
-    /// The receiver reported that it lost this part of the packets, of 256.
+    /// The receiver reported that it lost this part of the packets, of 256. What came to it by
+    /// repetition was lost too, but it counts that as received.
     pub(crate) fn on_loss(&mut self, fraction_lost: u8) {
-        self.loss += (f32::from(fraction_lost) / 256.0 - self.loss) * SMOOTHING;
+        let repeated = std::mem::take(&mut self.repeated) as f32;
+        let sent = self.stats.packets - self.packets_at_report;
+        self.packets_at_report = self.stats.packets;
+        let lost = f32::from(fraction_lost) / 256.0 + repeated / sent.max(1) as f32;
+        self.loss += (lost.min(1.0) - self.loss) * SMOOTHING;
+    }
+
+    /// Whether a packet that the receiver asks for is to be repeated: of video always; of sound, where
+    /// it can come in time, and no redundancy brings it anyway.
+    pub(crate) fn is_repeated(&self, track: &Track, rtt: Duration) -> bool {
+        let published_red = track.redundancy.as_ref().is_some_and(Redundancy::published_red);
+        self.kind == MediaKind::Video || rtt <= MAX_AUDIO_RTT && self.redundancy(published_red) == 0
     }
 
     /// Chooses the form anew, from what the receiver takes and loses and what is left for it.

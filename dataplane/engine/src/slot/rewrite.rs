@@ -205,7 +205,7 @@ impl Slot {
     }
 
     fn describe(&mut self, packet: &SourcePacket, forward: Forward) -> Option<Change> {
-        let described = packet.described.as_ref()?;
+        let described = packet.described.as_ref().filter(|_| self.takes_descriptors)?;
         Some(self.descriptors.map(&described.dependency, forward.targets))
     }
 
@@ -243,7 +243,8 @@ impl Slot {
             timestamp: self.timestamps.get(packet.timestamp),
             ssrc,
         };
-        let descriptor = packet.described.is_some().then(|| self.descriptors.get(forward.targets));
+        let told = packet.described.is_some() && self.takes_descriptors;
+        let descriptor = told.then(|| self.descriptors.get(forward.targets));
         Some(Resent { index, fields, original: out as u16, prefix, descriptor })
     }
 
@@ -279,11 +280,11 @@ impl Slot {
         self.generation << 3 | u32::from(layer & 7)
     }
 
-    /// What decides about a packet. Without descriptors a receiver finds no way among layers that
-    /// are told by them, so it gets the whole stream.
+    /// What decides about a packet: where there is a dependency descriptor, that, also for those who
+    /// do not get it themselves. They know pictures by their markers, and decode what comes; but who
+    /// takes a publisher's place gets the whole stream.
     fn view<'a>(&self, packet: &'a SourcePacket, newest: bool) -> Packet<'a> {
-        let described =
-            packet.described.as_ref().filter(|_| self.takes_descriptors && !self.publishes);
+        let described = packet.described.as_ref().filter(|_| !self.publishes);
         Packet {
             stream: packet.layer,
             seq: packet.ext_seq,

@@ -114,6 +114,20 @@ impl Slot {
             return;
         }
         self.stop(Situation::Rebound);
+        self.renew_selector(codec, track, now);
+    }
+
+    /// The track's spatial layers turned out to be inside one stream, or the other way round.
+    pub(crate) fn follow_shape(&mut self, track: &Track, now: Instant) {
+        let codec = self.codec.and_then(|index| track.codecs.get(usize::from(index)));
+        let Some(codec) = codec.filter(|_| !self.publishes) else { return };
+        if self.selector.shape().is_svc() != track.shape().is_svc() {
+            self.stop(Situation::Resumed);
+            self.renew_selector(codec.codec, track, now);
+        }
+    }
+
+    fn renew_selector(&mut self, codec: Codec, track: &Track, now: Instant) {
         let mut selector = match self.publishes {
             true => Selector::whole(codec),
             false => Selector::new(codec, track.shape()),

@@ -20,6 +20,8 @@ pub(super) struct Measure {
     /// Codec that `shape` is of.
     codec: Option<u8>,
     streams: usize,
+    /// Others than the first have sent.
+    upper_streams: bool,
     screen: bool,
     pub(super) shape: Shape,
     bitrates: LayerBitrates,
@@ -33,6 +35,7 @@ impl Measure {
         Self {
             codec: None,
             streams,
+            upper_streams: false,
             screen,
             shape: Shape::Simulcast,
             bitrates: LayerBitrates::new(Shape::Simulcast, screen),
@@ -49,6 +52,7 @@ impl Measure {
             self.shape = Shape::of(codec, self.streams);
             self.bitrates = LayerBitrates::new(self.shape, self.screen);
         }
+        let moved = self.follow_streams(codec, packet);
         if let Shape::Svc { key_only } = &mut self.shape {
             let observed = observe(packet);
             if observed.is_some() && observed != *key_only {
@@ -61,7 +65,29 @@ impl Measure {
         self.bitrates.on_packet(layer, size, now);
         let inside = matches!(self.shape, Shape::Svc { .. }) && !packet.late;
         let life = self.spatial.get_mut(usize::from(layer.spatial)).filter(|_| inside);
-        life.is_some_and(|life| life.on_packet(now) == Some(Life::Young))
+        moved | life.is_some_and(|life| life.on_packet(now) == Some(Life::Young))
+    }
+
+    /// Several streams were agreed on, but libwebrtc sends VP9 without a scalability mode as layers
+    /// of the first one alone. True if the shape is another one now.
+    fn follow_streams(&mut self, codec: Codec, packet: &SourcePacket) -> bool {
+        if codec != Codec::Vp9 || self.streams == 1 {
+            return false;
+        }
+        let shape = match (self.shape, packet.layer) {
+            (Shape::Simulcast, 0) if packet.frame.spatial > 0 && !self.upper_streams => {
+                Shape::Svc { key_only: None }
+            }
+            (Shape::Svc { .. }, 1..) => Shape::Simulcast,
+            (shape, _) => shape,
+        };
+        self.upper_streams |= packet.layer > 0;
+        let moved = shape.is_svc() != self.shape.is_svc();
+        if moved {
+            self.shape = shape;
+            self.bitrates = LayerBitrates::new(shape, self.screen);
+        }
+        moved
     }
 
     pub(super) fn rates(&mut self, now: Instant) -> &LayerRates {

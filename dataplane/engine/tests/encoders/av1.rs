@@ -126,7 +126,9 @@ impl Av1 {
             };
             let descriptors = [descriptor(0), descriptor(1)];
             let last = spatial + 1 == self.spatial_layers;
-            let mut frame = self.stream.frame(vec![vec![0x10, 0x32, 1]; 2], last);
+            // Aggregation header with one element; a sequence begins with its header.
+            let head = if key && spatial == 0 { [0x18, 0x0A, 1] } else { [0x10, 0x32, 1] };
+            let mut frame = self.stream.frame(vec![head.to_vec(), vec![0x10, 0x32, 1]], last);
             for (packet, descriptor) in frame.iter_mut().zip(descriptors) {
                 packet.descriptor = Some(descriptor);
             }

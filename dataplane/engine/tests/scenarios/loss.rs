@@ -142,3 +142,33 @@ fn join_survives_a_lossy_network() {
         sim.run_until(Duration::from_secs(20), |sim| sim.is_connected(peer));
     }
 }
+
+#[test]
+fn sound_is_asked_for_again_where_the_way_is_short_and_only_there() {
+    for (delay_ms, short) in [(10, true), (60, false)] {
+        let mut sim = Sim::new(107, 1);
+        sim.network.conditions.delay = Duration::from_millis(delay_ms);
+        let (alice, bob) = (sim.connect(), sim.connect());
+        let mut microphone = sim.publish_audio(alice);
+        let slot = sim.subscribe(&mut microphone, bob);
+        // Until round trips are known.
+        sim.run(Duration::from_secs(6));
+        let stats = sim.nodes[0].engine.stats(sim.now);
+        let before = numbers(&sim, slot).len();
+        sim.network.conditions.loss = 0.05;
+        sim.run(Duration::from_secs(20));
+        sim.network.conditions.loss = 0.0;
+        sim.run_ms(500);
+        let after = sim.nodes[0].engine.stats(sim.now);
+        let count = |group, name| after.total(group, name) - stats.total(group, name);
+        let missing = missing(&sim, slot).len();
+        let came = numbers(&sim, slot).len() - before;
+        if short {
+            assert!(missing * 100 < came, "{missing} missing of {came}");
+            assert!(count("layers", "nacks_sent") > 20 && count("slots", "resent") > 20);
+        } else {
+            assert_eq!((count("layers", "nacks_sent"), count("slots", "resent")), (0, 0));
+            assert!(missing * 20 > came, "{missing} missing of {came}");
+        }
+    }
+}

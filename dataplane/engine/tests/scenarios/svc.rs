@@ -8,6 +8,7 @@ use airside_engine::codec::{Codec, Detail, Keyframe};
 use airside_engine::command::{Command, MediaKind, Source};
 use airside_engine::load::GeneratedPacket;
 use airside_engine::packet::SourcePacket;
+use airside_engine::rtp::ExtensionKind;
 
 use crate::encoders::{Av1, H264, H265, Sent, Vp8, Vp9};
 use crate::sim::{Payload, Published, Sim, Subscribed, VP8, wish};
@@ -83,8 +84,14 @@ struct Camera {
 
 impl Camera {
     fn new(sim: &mut Sim, encoder: Encoder) -> Self {
+        let streams = encoder.streams();
+        Self::with_streams(sim, encoder, streams)
+    }
+
+    /// Of so many negotiated streams, whatever the encoder makes of them.
+    fn with_streams(sim: &mut Sim, encoder: Encoder, streams: usize) -> Self {
         let alice = sim.connect();
-        let (streams, payload) = (encoder.streams(), encoder.payload());
+        let payload = encoder.payload();
         let published = sim.publish_as(alice, MediaKind::Video, Source::Local, streams, &[payload]);
         Self { published, encoder, started: false, next: 0, asked: 0 }
     }
@@ -238,7 +245,11 @@ struct Step {
 /// Goes through all wishes; everything received must be decodable. Bytes of each step at rest.
 fn walk(encoder: Encoder, seed: u64, temporal: bool) -> Vec<usize> {
     let mut sim = Sim::new(seed, 2);
-    let mut camera = Camera::new(&mut sim, encoder);
+    let camera = Camera::new(&mut sim, encoder);
+    watch_all(sim, camera, temporal)
+}
+
+fn watch_all(mut sim: Sim, mut camera: Camera, temporal: bool) -> Vec<usize> {
     camera.film(&mut sim, 10);
     let (slot, other) = (camera.watch(&mut sim), camera.watch(&mut sim));
     let (mut decoder, mut undisturbed) = (Decoder::default(), Decoder::default());
@@ -337,6 +348,37 @@ fn av1_full_svc() {
 fn av1_svc_of_keyframes_only() {
     let bytes = walk(Encoder::Av1(Box::new(Av1::new(3, 3, true))), 57, true);
     assert!(bytes[0].abs_diff(bytes[3]) < 200, "one layer at a time: {bytes:?}");
+}
+
+#[test]
+fn av1_svc_for_those_who_do_not_take_descriptors() {
+    for (seed, key_only) in [(61, false), (62, true)] {
+        let mut sim = Sim::new(seed, 2);
+        let camera = Camera::new(&mut sim, Encoder::Av1(Box::new(Av1::new(3, 3, key_only))));
+        sim.extensions.retain(|(_, kind)| *kind != ExtensionKind::DependencyDescriptor);
+        let bytes = watch_all(sim, camera, true);
+        if key_only {
+            assert!(bytes[0].abs_diff(bytes[3]) < 200, "one layer at a time: {bytes:?}");
+        } else {
+            assert!(bytes[2] * 3 < bytes[0] * 2 + 200, "two layers of three: {bytes:?}");
+            assert!(bytes[3] * 3 < bytes[0] + 200, "one layer of three: {bytes:?}");
+        }
+    }
+}
+
+#[test]
+fn vp9_layers_of_one_stream_where_three_were_agreed_on() {
+    for (seed, key_only) in [(63, false), (64, true)] {
+        let mut sim = Sim::new(seed, 2);
+        let encoder = Encoder::Vp9(Box::new(Vp9::new(3, key_only)));
+        let camera = Camera::with_streams(&mut sim, encoder, 3);
+        let bytes = watch_all(sim, camera, true);
+        if key_only {
+            assert!(bytes[0].abs_diff(bytes[3]) < 200, "one layer at a time: {bytes:?}");
+        } else {
+            assert!(bytes[3] * 3 < bytes[0] + 200, "one layer of three: {bytes:?}");
+        }
+    }
 }
 
 #[test]

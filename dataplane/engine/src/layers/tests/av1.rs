@@ -2,12 +2,46 @@ use crate::codec::dependency_descriptor::{Frame, Header, Structure};
 use crate::codec::{Codec, Inspector};
 use crate::layer::Layer;
 use crate::layers::Shape;
-use crate::layers::testing::{Av1, Received, Stream, Subscriber, assert_contiguous};
+use crate::layers::testing::{Av1, Received, Sent, Stream, Subscriber, assert_contiguous};
 
 const SVC: Shape = Shape::Svc { key_only: None };
 
 /// Temporal pattern 0 2 1 2.
 const PATTERN: [u8; 4] = [0, 2, 1, 2];
+
+/// A picture of a publisher without descriptors: its layer stands in the OBU extension only.
+fn plain_picture(stream: &mut Stream, key: bool, temporal: u8) -> Vec<Sent> {
+    let head = if key { vec![0x18, 0x0A, 1] } else { vec![0x10, 0x36, temporal << 5, 1] };
+    stream.frame(vec![head, vec![0x90, 1, 2]], true)
+}
+
+#[test]
+fn without_descriptors_temporal_layers_go_at_once_and_come_at_a_keyframe() {
+    let target = |temporal| Layer::new(2, temporal);
+    let mut subscriber = Subscriber::new(Codec::Av1, SVC, target(2));
+    let mut stream = Stream::new(0);
+    let mut film = |subscriber: &mut Subscriber, key: bool| {
+        for at in 0..20 {
+            let key = key && at == 0;
+            let temporal = if key { 0 } else { PATTERN[at % 4] };
+            subscriber.see_all(&plain_picture(&mut stream, key, temporal));
+        }
+        let received = subscriber.take_received();
+        assert_contiguous(&received);
+        let markers = received.iter().filter(|packet| packet.marker).count();
+        assert_eq!(2 * markers, received.len(), "whole pictures");
+        markers
+    };
+    assert_eq!(film(&mut subscriber, true), 20);
+    subscriber.target(target(0));
+    assert_eq!(film(&mut subscriber, false), 5);
+    assert_eq!(subscriber.selector.waits_for(), None);
+    subscriber.target(target(1));
+    assert_eq!(film(&mut subscriber, false), 5);
+    assert_eq!(subscriber.selector.waits_for(), Some(0));
+    assert_eq!(film(&mut subscriber, true), 10);
+    assert_eq!(subscriber.selector.waits_for(), None);
+}
 
 fn l3t3(target: Layer, key_only: bool) -> (Subscriber, Av1) {
     (Subscriber::new(Codec::Av1, SVC, target), Av1::new(3, 3, key_only))
@@ -240,6 +274,7 @@ fn stream_without_descriptors_passes_whole() {
     let mut subscriber = Subscriber::new(Codec::Av1, SVC, Layer::new(0, 0));
     let mut stream = Stream::new(0);
     subscriber.see_all(&stream.frame(vec![vec![0x08, 2, 0x0a, 0x0b, 2, 0x32, 1]], true));
-    subscriber.see_all(&stream.frame(vec![vec![0x10, 0x36, 0x48, 1]], true));
+    // A spatial layer by its OBU extension; nobody tells where its frame ends.
+    subscriber.see_all(&stream.frame(vec![vec![0x10, 0x36, 0x08, 1]], true));
     assert_eq!(subscriber.take_received().len(), 2);
 }
