@@ -58,6 +58,8 @@ const HOLD_ABOVE: Duration = Duration::from_millis(400);
 /// ... until there is less than this; what is known of the queue is a round trip old. It is looked
 /// at again at the pace of [`HOLD_TICK`].
 const HOLD_UNTIL_BELOW: Duration = Duration::from_millis(200);
+/// Keyframes are asked for so much earlier: they have to be encoded, and come from afar.
+const PREPARE: Duration = Duration::from_millis(200);
 const HOLD_TICK: Duration = Duration::from_millis(50);
 /// But no longer than this, ...
 const MAX_HOLD: Duration = Duration::from_millis(1500);
@@ -148,6 +150,8 @@ pub struct Pacer<T> {
     queued_packets: usize,
     /// Only audio leaves, since then.
     held_since: Option<Instant>,
+    /// Nothing new is to be made for it either.
+    paused: bool,
     no_hold_before: Option<Instant>,
     probe: Option<Probe>,
     /// Slots that lost their packets and have not seen a keyframe since.
@@ -187,6 +191,7 @@ impl<T> Pacer<T> {
             queued_bytes: 0,
             queued_packets: 0,
             held_since: None,
+            paused: false,
             no_hold_before: None,
             probe: None,
             cut: Vec::new(),
@@ -208,28 +213,38 @@ impl<T> Pacer<T> {
     /// The path itself holds a queue of this length (`bwe::SendSide::path_queue`). A long one has to
     /// drain first: for a while nothing but audio leaves.
     ///
-    /// True: whether it is held has changed.
+    /// True: [`Self::paused`] has changed.
     pub fn set_path_queue(&mut self, queue: Duration, now: Instant) -> bool {
-        let before = self.held();
+        let before = self.paused;
         match self.held_since {
             Some(since) => {
+                self.paused &= queue >= HOLD_UNTIL_BELOW + PREPARE;
                 if queue < HOLD_UNTIL_BELOW || now >= since + MAX_HOLD {
                     self.held_since = None;
+                    self.paused = false;
                     self.no_hold_before = Some(now + HOLD_PAUSE);
                 }
             }
             None => {
                 let rested = self.no_hold_before.is_none_or(|at| now >= at);
                 self.held_since = (queue > HOLD_ABOVE && rested).then_some(now);
+                self.paused = self.held();
             }
         }
-        before != self.held()
+        before != self.paused
     }
 
     /// Nothing but audio leaves.
     #[must_use]
     pub fn held(&self) -> bool {
         self.held_since.is_some()
+    }
+
+    /// What would wait here until the path's queue is shorter is best not made at all. This ends
+    /// before [`Self::held`] does, so that keyframes are here when they may leave.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.paused
     }
 
     /// Plays a probe: from now until it is complete everything that leaves belongs to it, and what
@@ -616,6 +631,20 @@ mod tests {
             pacer.push(video(SCREEN, 2), i, now);
         }
         assert!(pacer.queue_delay(now) <= MAX_KEYFRAME_QUEUE);
+    }
+
+    #[test]
+    fn keyframes_are_made_again_before_the_hold_ends() {
+        let start = Instant::now();
+        let mut pacer = pacer();
+        assert!(pacer.set_path_queue(HOLD_ABOVE + MS, start) && pacer.paused());
+        assert!(!pacer.set_path_queue(HOLD_UNTIL_BELOW + PREPARE, start + 100 * MS));
+        let before = HOLD_UNTIL_BELOW + PREPARE - MS;
+        assert!(pacer.set_path_queue(before, start + 150 * MS) && !pacer.paused());
+        assert!(pacer.held(), "but they do not leave yet");
+        assert!(!pacer.set_path_queue(HOLD_ABOVE + MS, start + 200 * MS), "nor stops it twice");
+        assert!(!pacer.set_path_queue(Duration::ZERO, start + 300 * MS));
+        assert!(!pacer.held() && !pacer.paused());
     }
 
     #[test]

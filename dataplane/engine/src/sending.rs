@@ -149,7 +149,7 @@ impl Sending {
 
     /// Whether the path's queue is so long that video has to stop, if that is news.
     pub(crate) fn poll_hold(&mut self) -> Option<bool> {
-        std::mem::take(&mut self.hold_changed).then(|| self.pacer.held())
+        std::mem::take(&mut self.hold_changed).then(|| self.pacer.paused())
     }
 
     /// The peer tells its own estimate.

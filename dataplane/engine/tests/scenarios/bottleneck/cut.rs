@@ -50,15 +50,16 @@ fn promise_11_layers_follow_a_bottleneck_that_comes_and_goes() {
     }
 }
 
-/// A queue of less than one large frame loses it before anybody can know. From there on 240 ms pass
-/// until the feedback says so, 200 until the queue is empty, 110 while the keyframe passes.
+/// A queue of less than one large frame loses it before anybody can know. From there on 220 ms pass
+/// until the feedback says so; what was sent meanwhile and is lost already counts as on its way, so
+/// that nothing more is sent for 200 ms; then 110 pass with the keyframe.
 #[test]
 fn a_queue_shorter_than_a_frame_freezes_for_its_drain_and_a_keyframe() {
     let (call, closed, opened) = cut_and_back("queue_ms=200", 504);
     assert_calm(&call, closed, opened);
     assert!(call.reached(0, closed) <= S);
     let freeze = call.longest_freeze(closed, opened);
-    assert!(freeze < 650 * MS, "frozen for {freeze:?}: {:?}", call.allocations());
+    assert!(freeze < 600 * MS, "frozen for {freeze:?}: {:?}", call.allocations());
 }
 
 #[test]
