@@ -10,7 +10,7 @@ use openssl::x509::X509;
 use crate::fingerprint::{Fingerprint, HashKind};
 use crate::identity::Identity;
 use crate::pipe::Pipe;
-use crate::records::{APPLICATION_DATA, Gate};
+use crate::records::{APPLICATION_DATA, CHACHA_OVERHEAD, GCM_OVERHEAD, Gate};
 use crate::retransmit::Retransmit;
 use crate::srtp::{SrtpKeying, SrtpProfile};
 use crate::sys;
@@ -130,7 +130,12 @@ impl Dtls {
             identity: identity.clone(),
             stream: new_stream(identity, role)?,
             state: State::Handshaking,
-            gate: Gate { role, connected: false, late_flights_left: LATE_FLIGHTS },
+            gate: Gate {
+                role,
+                connected: false,
+                overhead: GCM_OVERHEAD,
+                late_flights_left: LATE_FLIGHTS,
+            },
             answered: false,
             retransmit: Retransmit::default(),
             give_up_at: now + HANDSHAKE_LIMIT,
@@ -305,6 +310,10 @@ impl Dtls {
     fn connected(&mut self) -> Result<(), DtlsError> {
         self.state = State::Connected;
         self.gate.connected = true;
+        let cipher = self.stream.ssl().current_cipher().map_or("", |cipher| cipher.name());
+        if cipher.contains("CHACHA20") {
+            self.gate.overhead = CHACHA_OVERHEAD;
+        }
         self.retransmit.disarm();
         let srtp = self.export_srtp()?;
         self.events.push_back(DtlsEvent::Connected { srtp });

@@ -353,6 +353,32 @@ fn unauthenticated_records_do_not_end_a_live_association() {
     assert_eq!(pair.server.data(), [b"still here"]);
 }
 
+/// Records of the encrypted epoch that nobody encrypted, also too short to have been: dropped.
+#[test]
+fn forged_records_of_any_length_do_not_end_a_live_association() {
+    let (client, server) = ecdsa_pair();
+    let mut pair = Pair::perfect(&client, &server);
+    pair.run();
+    let lens = (0..=80).chain([1000, 1200, 16_383, 16_384, 16_640, 16_641, 18_433, 40_000]);
+    for len in lens {
+        for kind in [21, 22, 23] {
+            for fill in [0, 1, 0xFF] {
+                let datagram = record(kind, 1, &vec![fill; len]);
+                pair.server.dtls.handle_datagram(&datagram, pair.now).unwrap();
+                pair.client.dtls.handle_datagram(&datagram, pair.now).unwrap();
+                pair.collect();
+                let closed = (pair.client.closed(), pair.server.closed());
+                assert_eq!(closed, (None, None), "{len} bytes of kind {kind}");
+            }
+        }
+    }
+    pair.run();
+    assert!(pair.both_connected());
+    pair.client.dtls.send(b"still here").unwrap();
+    pair.run();
+    assert_eq!(pair.server.data(), [b"still here"]);
+}
+
 /// A ClientHello that OpenSSL cannot accept: one cipher suite, TLS_RSA_WITH_NULL_SHA.
 fn null_cipher_hello() -> Vec<u8> {
     let mut body = vec![0xFE, 0xFD];

@@ -1,8 +1,9 @@
 //! What of a datagram may reach OpenSSL.
 //!
 //! DTLS 1.2 records of epoch 0 are not authenticated (RFC 6347, section 4.1), and OpenSSL gives up
-//! on some of them: a plaintext alert ends it, a handshake message out of place too. Here they are
-//! dropped, so that whoever guesses the address of a peer cannot end its session.
+//! on some of them: a plaintext alert ends it, a handshake message out of place too, and so does an
+//! "encrypted" record too short to hold an authentication tag. Here they are dropped, so that whoever
+//! guesses the address of a peer cannot end its session.
 
 use crate::association::Role;
 
@@ -19,6 +20,11 @@ const MAX_MESSAGE_SEQ: u16 = 16;
 /// ClientHello is longer.
 const MAX_FINISHED_LEN: usize = 64;
 
+/// What encryption adds to a record: explicit nonce and tag of AES-GCM (RFC 5288, section 3) ...
+pub(crate) const GCM_OVERHEAD: usize = 24;
+/// ... and the tag of ChaCha20-Poly1305 alone (RFC 7905, section 2).
+pub(crate) const CHACHA_OVERHEAD: usize = 16;
+
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
@@ -29,6 +35,9 @@ pub(crate) const APPLICATION_DATA: u8 = 23;
 pub(crate) struct Gate {
     pub(crate) role: Role,
     pub(crate) connected: bool,
+    /// An encrypted record is at least this long. Until the cipher is known that of the longer kind:
+    /// all that comes encrypted by then is a Finished of 40 bytes or more.
+    pub(crate) overhead: usize,
     /// How many more encrypted handshake records are let through once connected.
     pub(crate) late_flights_left: u8,
 }
@@ -65,6 +74,7 @@ impl Gate {
         match (record[0], epoch) {
             (CHANGE_CIPHER_SPEC, 0) => !self.connected && body == [1],
             (HANDSHAKE, 0) => !self.connected && self.admits_plaintext(body),
+            (_, 1) if body.len() < self.overhead => false,
             (HANDSHAKE, 1) if self.connected => self.admits_late_flight(body),
             (HANDSHAKE | ALERT | APPLICATION_DATA, 1) => true,
             _ => false,
@@ -153,7 +163,7 @@ pub(crate) mod tests {
     }
 
     fn server(connected: bool) -> Gate {
-        Gate { role: Role::Server, connected, late_flights_left: 2 }
+        Gate { role: Role::Server, connected, overhead: GCM_OVERHEAD, late_flights_left: 2 }
     }
 
     fn passes(gate: &mut Gate, datagram: &[u8]) -> bool {
@@ -201,6 +211,19 @@ pub(crate) mod tests {
         assert!(passes(&mut server(false), &record(HANDSHAKE, 0, &two)), "BoringSSL packs them");
         let done = record(HANDSHAKE, 0, &fragment(14, 0, 0, &[]));
         assert!(passes(&mut Gate { role: Role::Client, ..server(false) }, &done));
+    }
+
+    #[test]
+    fn encrypted_records_have_room_for_their_tag() {
+        for (connected, overhead) in [(false, 24), (true, 24), (true, 16)] {
+            for kind in [ALERT, HANDSHAKE, APPLICATION_DATA] {
+                for len in 0..30 {
+                    let mut gate = Gate { overhead, ..server(connected) };
+                    let passed = passes(&mut gate, &record(kind, 1, &vec![7; len]));
+                    assert_eq!(passed, len >= overhead, "{kind} of {len}, {connected}");
+                }
+            }
+        }
     }
 
     #[test]
