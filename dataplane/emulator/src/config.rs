@@ -10,7 +10,7 @@ pub(crate) const DEFAULT_QUEUE: Duration = Duration::from_millis(200);
 /// One direction of a link. The default does nothing.
 ///
 /// As text: words like `rate=2000000 queue_ms=300 delay_ms=50 jitter_ms=30 reorder=1 loss=0.05
-/// burst=3 down=0`, in any order; a word that is missing keeps its value.
+/// burst=3 down=0 bucket=0`, in any order; a word that is missing keeps its value.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct LinkConfig {
     /// Bits per second of the bottleneck, all bytes that `send` names counted; 0: no bottleneck.
@@ -29,6 +29,9 @@ pub struct LinkConfig {
     pub burst: f64,
     /// Nothing passes.
     pub down: bool,
+    /// Bytes of a policer's token bucket: nothing waits for `rate_bps`, what is beyond it and the
+    /// bucket is dropped. 0: the bottleneck has a queue instead.
+    pub bucket_bytes: u64,
 }
 
 /// A word of a link's text that cannot be taken.
@@ -75,6 +78,7 @@ impl LinkConfig {
             "loss" => return Err("is above 1"),
             "burst" => self.burst = number,
             "down" => self.down = number != 0.0,
+            "bucket" => self.bucket_bytes = number as u64,
             _ => return Err("is unknown"),
         }
         Ok(())
@@ -95,7 +99,8 @@ impl fmt::Display for LinkConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "rate={} queue_ms={} delay_ms={} jitter_ms={} reorder={} loss={} burst={} down={}",
+            "rate={} queue_ms={} delay_ms={} jitter_ms={} reorder={} loss={} burst={} down={} \
+             bucket={}",
             self.rate_bps,
             self.queue.unwrap_or(DEFAULT_QUEUE).as_millis(),
             self.delay.as_millis(),
@@ -104,6 +109,7 @@ impl fmt::Display for LinkConfig {
             self.loss,
             self.burst,
             u8::from(self.down),
+            self.bucket_bytes,
         )
     }
 }
@@ -118,8 +124,8 @@ mod tests {
 
     #[test]
     fn text_round_trips() {
-        let text =
-            "rate=2000000 queue_ms=300 delay_ms=50 jitter_ms=30 reorder=1 loss=0.05 burst=3 down=0";
+        let text = "rate=2000000 queue_ms=300 delay_ms=50 jitter_ms=30 reorder=1 loss=0.05 burst=3 \
+                    down=0 bucket=20000";
         assert_eq!(text.parse::<LinkConfig>().unwrap().to_string(), text);
     }
 

@@ -17,7 +17,7 @@ pub enum Drop {
     Outage,
     /// The dice.
     Random,
-    /// The bottleneck's queue was full.
+    /// The bottleneck's queue was full, or the policer's bucket empty.
     Queue,
 }
 
@@ -103,6 +103,11 @@ impl<T> Link<T> {
 
     /// How long a packet sent now would wait for the bottleneck.
     pub fn queue_delay(&self, now: Instant) -> Duration {
+        if self.config.bucket_bytes > 0 { Duration::ZERO } else { self.owed(now) }
+    }
+
+    /// How long the bottleneck needs for what it has taken.
+    fn owed(&self, now: Instant) -> Duration {
         self.free_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now))
     }
 
@@ -154,20 +159,25 @@ impl<T> Link<T> {
         self.on_the_way.peek().map(|flight| flight.0.due)
     }
 
-    /// When a packet has left the bottleneck; `None`: its queue is full.
+    /// When a packet has left the bottleneck; `None`: its queue is full, or its bucket empty.
     fn pass_bottleneck(&mut self, size: usize, now: Instant) -> Option<Instant> {
         if self.config.rate_bps == 0 {
             return Some(now);
         }
-        let wait = self.queue_delay(now);
+        let wait = self.owed(now);
         let queued = wait.as_secs_f64() * self.config.rate_bps as f64 / 8.0;
-        if queued as u64 + size as u64 > self.config.queue_bytes().max(size as u64) {
+        let policed = self.config.bucket_bytes > 0;
+        let room = if policed { self.config.bucket_bytes } else { self.config.queue_bytes() };
+        if queued as u64 + size as u64 > room.max(size as u64) {
             return None;
         }
-        self.totals.longest_queue = self.totals.longest_queue.max(wait);
         let sending = Duration::from_secs_f64(size as f64 * 8.0 / self.config.rate_bps as f64);
         let left_at = now + wait + sending;
         self.free_at = Some(left_at);
+        if policed {
+            return Some(now);
+        }
+        self.totals.longest_queue = self.totals.longest_queue.max(wait);
         Some(left_at)
     }
 }
@@ -244,6 +254,20 @@ mod tests {
         assert_eq!(drain(&mut link, now + 10 * MS), [0]);
         assert_eq!(drain(&mut link, now + 30 * MS), [1, 2]);
         assert_eq!(link.queue_delay(now + 30 * MS), 20 * MS);
+    }
+
+    #[test]
+    fn a_policer_drops_what_is_beyond_its_bucket_and_delays_nothing() {
+        // 1250 bytes at 1 Mbit/s take 10 ms; the bucket holds four.
+        let (mut link, now) = link("rate=1000000 bucket=5000");
+        let passed = |link: &mut Link<u32>, now| {
+            (0..8).filter(|packet| link.send(*packet, 1250, now).is_ok()).count()
+        };
+        assert_eq!(passed(&mut link, now), 4);
+        assert_eq!(drain(&mut link, now).len(), 4);
+        assert_eq!(link.queue_delay(now), Duration::ZERO);
+        assert_eq!(passed(&mut link, now + 20 * MS), 2, "what the rate has earned since");
+        assert_eq!(passed(&mut link, now + 900 * MS), 4, "and never more than the bucket");
     }
 
     #[test]
