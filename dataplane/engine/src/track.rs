@@ -184,7 +184,12 @@ impl Track {
             0 => ASSUMED_LOWEST_HEIGHT_PX << at,
             known => known,
         };
-        let fitting = (0..MAX_SPATIAL).rev().find(|at| height_px(*at) <= max_height_px);
+        // Of a stream there may be more inside than has come; of streams there are as many as agreed.
+        let count = match self.shape() {
+            Shape::Svc { .. } => MAX_SPATIAL,
+            Shape::Simulcast => self.layers.len().min(MAX_SPATIAL),
+        };
+        let fitting = (0..count).rev().find(|at| height_px(*at) <= max_height_px);
         let alive = self.alive_since();
         let lowest = alive.iter().position(Option::is_some).unwrap_or(0);
         Some(fitting.map_or(lowest, |fitting| fitting.max(lowest)) as u8)
