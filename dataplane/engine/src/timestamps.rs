@@ -261,9 +261,18 @@ mod tests {
 
     #[test]
     fn switches_with_reports_keep_the_capture_clock() {
+        // The second stream wraps, the first one, both at once.
+        for (first, second) in [(LOW, HIGH), (HIGH, LOW), (HIGH, Layer { base: HIGH.base + 7 })] {
+            keeps_the_capture_clock(first, second);
+        }
+    }
+
+    fn keeps_the_capture_clock(first: Layer, second: Layer) {
         let start = Instant::now();
-        let mut map = started(start);
-        let (mut old, mut new) = (LOW, HIGH);
+        let mut map = TimestampMap::new(RATE);
+        assert_eq!(map.switch(first.base, None, None, Situation::Rebound, start), Ok(first.base));
+        let (mut old, mut new) = (first, second);
+        let (mut newest, mut decreases) = (first.base, 0);
         for frame in 1..20 * 30u64 {
             // Arrival jitter of up to 40 ms must not reach the timestamps.
             let capture = ms(frame * 33);
@@ -272,15 +281,19 @@ mod tests {
                 let report = ms(frame / 30 * 900);
                 let (before, after) =
                     (old.report(report, start), new.report(report + ms(333), start));
-                let first = new.timestamp(capture);
+                let begins = new.timestamp(capture);
                 (old, new) = (new, old);
-                map.switch(first, before, after, Situation::Running, now).unwrap()
+                map.switch(begins, before, after, Situation::Running, now).unwrap()
             } else {
                 map.map(old.timestamp(capture), now)
             };
-            let expected = LOW.timestamp(capture);
+            let expected = first.timestamp(capture);
             assert!(distance(out, expected).abs() <= 90, "{frame}: {out} {expected}");
+            assert_eq!(map.map(old.timestamp(capture), now), out, "the frame's other packets");
+            decreases += usize::from(distance(out, newest) <= 0);
+            newest = out;
         }
+        assert_eq!(decreases, 0);
     }
 
     #[test]

@@ -205,6 +205,13 @@ mod tests {
         assert_eq!(rewriter.switch(numbers(70_000, 9, 4)), numbers(32_768, 0, 0));
         assert_eq!(rewriter.map(numbers(70_001, 10, 4)), Some(numbers(32_769, 1, 0)));
         assert_eq!(rewriter.map(numbers(69_999, 8, 4)), None, "before the switch");
+        // TL0PICIDX 255 to 0 and KEYIDX 31 to 0, at the source and, later, in what is sent.
+        let mut rewriter = PictureRewriter::default();
+        rewriter.switch(numbers(100, 7, 3));
+        rewriter.switch(numbers(500, 255, 31));
+        assert_eq!(rewriter.map(numbers(501, 0, 0)), Some(numbers(102, 9, 5)));
+        assert_eq!(rewriter.map(numbers(747, 246, 26)), Some(numbers(348, 255, 31)));
+        assert_eq!(rewriter.map(numbers(748, 247, 27)), Some(numbers(349, 0, 0)));
     }
 
     #[test]

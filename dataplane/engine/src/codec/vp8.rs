@@ -155,6 +155,29 @@ mod tests {
     }
 
     #[test]
+    fn keyframes_behind_every_form_of_the_descriptor() {
+        let rows: [(&str, &[u8]); 6] = [
+            ("X = 0", &[0x10]),
+            ("X = 1 and nothing in it", &[0x90, 0x00]),
+            ("7-bit id", &[0x90, 0x80, 0x7f]),
+            ("15-bit id", &[0x90, 0x80, 0xff, 0xff]),
+            ("id and TL0, no TID", &[0x90, 0xc0, 0x80, 0x01, 7]),
+            ("TID and KEYIDX without an id", &[0x90, 0x30, 0x1f]),
+        ];
+        for (name, descriptor) in rows {
+            for (tag, expected) in [(0x10, Keyframe::Yes), (0x11, Keyframe::No)] {
+                let payload = [descriptor, &[tag]].concat();
+                assert_eq!(Descriptor::parse(&payload).unwrap().keyframe, expected, "{name}");
+            }
+            let bare = Descriptor::parse(descriptor).unwrap();
+            assert_eq!(bare.keyframe, Keyframe::Unknown, "{name}");
+            for len in 0..descriptor.len() {
+                assert_eq!(Descriptor::parse(&descriptor[..len]), Err(Malformed), "{name}: {len}");
+            }
+        }
+    }
+
+    #[test]
     fn later_packets_of_a_keyframe_do_not_start_one() {
         for first in [0x00, 0x11, 0x01] {
             assert_eq!(Descriptor::parse(&[first, 0x10]).unwrap().keyframe, Keyframe::No);

@@ -243,6 +243,34 @@ mod tests {
         assert_eq!(prefix.replaces(), 3);
     }
 
+    /// (first byte, rest of the descriptor): I P L F B E V Z. The profile stands in the frame, and does
+    /// not matter here.
+    #[test]
+    fn keyframes_of_every_mode_and_profile() {
+        let rows: [(&str, &[u8], Keyframe); 8] = [
+            ("non-flexible, lowest layer", &[0xa8, 5, 0x00, 9], Keyframe::Yes),
+            ("non-flexible, delta", &[0xe8, 5, 0x00, 9], Keyframe::No),
+            ("flexible", &[0xb8, 5, 0x00], Keyframe::Yes),
+            ("flexible, delta", &[0xf8, 5, 0x00, 0x02], Keyframe::No),
+            ("k-SVC: a delta of an upper layer", &[0xe8, 5, 0x02, 9], Keyframe::No),
+            ("k-SVC: an upper layer of the keyframe", &[0xa8, 5, 0x03, 9], Keyframe::No),
+            ("not the frame's first packet", &[0xa0, 5, 0x00, 9], Keyframe::No),
+            ("its last packet", &[0xa4, 5, 0x00, 9], Keyframe::No),
+        ];
+        for (name, descriptor, expected) in rows {
+            for profile in 0..4u8 {
+                // Frame marker 2, profile bits low and high.
+                let header = 0x80 | (profile & 1) << 5 | (profile >> 1) << 4;
+                let payload = [descriptor, &[header, 0x49, 0x83, 0x42]].concat();
+                let parsed = Descriptor::parse(&payload).unwrap();
+                assert_eq!(parsed.keyframe(), expected, "{name}, profile {profile}");
+            }
+            for len in 0..descriptor.len() {
+                assert_eq!(Descriptor::parse(&descriptor[..len]), Err(Malformed), "{name}: {len}");
+            }
+        }
+    }
+
     #[test]
     fn single_layer_without_picture_id() {
         assert_eq!(Descriptor::parse(&[0x08, 0x82]).unwrap().keyframe(), Keyframe::Yes);

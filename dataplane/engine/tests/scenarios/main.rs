@@ -27,5 +27,6 @@ mod sim;
 mod slots;
 mod svc;
 mod taps;
+mod vectors;
 mod voices;
 mod workers;

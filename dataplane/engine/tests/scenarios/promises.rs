@@ -112,9 +112,9 @@ fn promise_06_sound_and_picture_stay_together_over_layer_switches() {
     }
     let mut streams = BTreeMap::from([(audio, Lips::default()), (video, Lips::default())]);
     let mut switches = 0;
-    for (seconds, height_px) in [(8, 720), (8, 180), (8, 720), (8, 360)] {
+    for height_px in [720, 180, 720, 360].repeat(6) {
         sim.command(0, Command::UpdateSubscription { slot: SlotId(2), wish: wish(height_px) });
-        for _ in 0..seconds {
+        for _ in 0..2 {
             // Consent ends without a sign of life.
             let check = bob.check(|_| {});
             bob.send(&mut sim, &check);
@@ -123,7 +123,7 @@ fn promise_06_sound_and_picture_stay_together_over_layer_switches() {
         switches += 1;
     }
     let told = sim.nodes[0].engine.stats(sim.now).total("slots", "switches");
-    assert!(told >= switches, "{told}");
+    assert!(told >= switches && switches > 20, "{told}");
     let sound = &streams[&audio].offsets;
     let picture = &streams[&video].offsets;
     assert!(sound.len() > 1000 && picture.len() > 1000, "{} {}", sound.len(), picture.len());
@@ -133,7 +133,7 @@ fn promise_06_sound_and_picture_stay_together_over_layer_switches() {
     };
     let ((first, last), (low, high)) = (spread(sound), spread(picture));
     let error = (high - first).abs().max((last - low).abs());
-    assert!(error < 0.040, "lips are {error} s apart");
+    assert!(error < 0.020, "lips are {error} s apart");
 }
 
 /// A section of the server towards a client without an engine.
@@ -170,6 +170,9 @@ fn watch(sim: &mut Sim, bob: &mut RawClient, streams: &mut BTreeMap<u32, Lips>) 
             let word = |at: usize| u32::from_be_bytes(packet[at..at + 4].try_into().unwrap());
             let ntp = f64::from(word(8)) + f64::from(word(12)) / NTP_SECOND;
             if let Some(lips) = streams.get_mut(&word(4)) {
+                let (time, timestamp) = lips.report.unwrap_or((ntp, word(16)));
+                assert!(ntp >= time, "reports go on in time");
+                assert!(word(16).wrapping_sub(timestamp) < 1 << 31, "and in timestamps");
                 lips.report = Some((ntp, word(16)));
             }
         }

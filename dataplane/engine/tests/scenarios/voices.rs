@@ -1,7 +1,11 @@
 //! Many voices in one room: the few that speak are forwarded, silence costs nothing, and no gap is
 //! heard as a loss.
 
+use std::time::Duration;
+
 use airside_engine::command::{Command, MediaKind, Source};
+use airside_engine::event::Event;
+use airside_engine::ids::TrackId;
 use airside_engine::load::GeneratedPacket;
 use airside_engine::net::{Datagram, Protocol};
 
@@ -220,4 +224,66 @@ fn datagrams_of_one_turn_for_one_receiver_lie_side_by_side() {
     sim.collect(0);
     sim.run_ms(100);
     assert!(slots.iter().all(|slot| sim.received(*slot).len() == 1));
+}
+
+#[test]
+fn fifty_voices_at_random_open_and_shut_without_a_gap_in_any_stream() {
+    let mut room = Room::new(66, 1, 50);
+    let slots = room.hear_all();
+    room.speak(100, |_| QUIET);
+    slots.iter().for_each(|slot| drop(room.heard(*slot)));
+    let mut heard = vec![0; slots.len()];
+    let mut spurts = 0;
+    for phrase in 0..40usize {
+        // Five others each time; the sequence of who speaks never repeats.
+        let speaks = |voice: usize| (voice * 7 + phrase * phrase * 3) % 50 < 5;
+        room.speak(25, |voice| if speaks(voice) { SPEECH } else { QUIET });
+        for (voice, slot) in slots.iter().enumerate() {
+            // Contiguous numbers, times that follow the frames, markers at talk spurts: see `heard`.
+            let frames = room.heard(*slot);
+            heard[voice] += frames.len();
+            spurts += usize::from(!frames.is_empty());
+        }
+    }
+    assert!(heard.iter().filter(|frames| **frames > 20).count() > 40, "{heard:?}");
+    assert!(spurts > 150, "{spurts}");
+    let client = room.sim.nodes[slots[0].subscriber.node].engine.stats(room.sim.now);
+    assert_eq!(client.total("layers", "nacks_sent"), 0, "no gap to ask for");
+}
+
+/// Who led, list by list.
+fn leaders(room: &Room) -> Vec<Option<TrackId>> {
+    let first = |event: &Event| match event {
+        Event::Speakers { speakers, .. } => Some(speakers.first().map(|(track, _)| *track)),
+        _ => None,
+    };
+    room.sim.nodes[0].events.iter().filter_map(first).collect()
+}
+
+#[test]
+fn a_new_speaker_leads_within_a_second_and_a_cough_never() {
+    let mut room = Room::new(67, 1, 3);
+    room.hear_all();
+    let tracks: Vec<TrackId> = room.voices.iter().map(|voice| voice.track).collect();
+    for turn in 0..8 {
+        let speaker = turn % 2;
+        let began = room.sim.now;
+        let mut waited = None;
+        for step in 0..20usize {
+            // A second in, the third coughs for 100 ms, louder than anybody speaks.
+            let cough = step == 10;
+            room.speak(5, |voice| match voice {
+                2 if cough => 5,
+                voice if voice == speaker => SPEECH,
+                _ => QUIET,
+            });
+            if waited.is_none() && leaders(&room).last() == Some(&Some(tracks[speaker])) {
+                waited = Some(room.sim.now - began);
+            }
+        }
+        let waited = waited.unwrap();
+        assert!(waited <= Duration::from_secs(1), "turn {turn}: {waited:?}");
+    }
+    assert!(!leaders(&room).contains(&Some(tracks[2])), "the cough led");
+    assert_eq!(room.sim.failures(), Vec::<String>::new());
 }

@@ -80,3 +80,25 @@ fn mirrors_and_addresses_go_with_their_transport() {
     }
     assert!(sim.is_connected(bob));
 }
+
+#[test]
+fn a_peer_whose_packets_reach_the_other_worker_keeps_its_own() {
+    let mut sim = Sim::new(85, 2);
+    let (alice, bob) = (sim.connect(), sim.connect());
+    let mut microphone = sim.publish_audio(alice);
+    let heard = sim.subscribe(&mut microphone, bob);
+    sim.run_ms(1000);
+    // A NAT gives it another port: the kernel hashes its packets to the other worker.
+    let mut moved = sim.nodes[alice.node].address;
+    moved.set_port(moved.port() + 1);
+    sim.nodes[alice.node].address = moved;
+    // Until its next check nobody knows it there.
+    sim.run_ms(2700);
+    let lost = sim.take_received(heard);
+    assert!(lost.len() > 40);
+    sim.run_ms(5000);
+    let packets = sim.received(heard);
+    assert!(packets.len() >= 248, "{}", packets.len());
+    assert!(packets.windows(2).all(|pair| packet_of(&pair[1]) == packet_of(&pair[0]) + 1));
+    assert!(sim.is_connected(alice));
+}

@@ -230,3 +230,35 @@ fn layer_that_ends_without_a_word_is_noticed() {
     assert_eq!(spatials(&mut subscriber), [1]);
     assert_eq!(subscriber.selector.waits_for(), None);
 }
+
+#[test]
+fn begin_and_end_flags_hold_over_losses() {
+    // Packets of pictures: S0 0 1, S1 2 3, S2 4 5; each layer's first has B, its last E.
+    let (mut subscriber, mut publisher) = svc(Layer::new(2, 0), false);
+    let headless = publisher.picture(true, 0, false);
+    subscriber.see_all(&headless[1..]);
+    assert!(subscriber.take_received().is_empty(), "without B of its lowest layer nothing starts");
+    assert_eq!(subscriber.selector.waits_for(), Some(0));
+    let key = publisher.picture(true, 0, false);
+    // B of S1 and E of S2 are late: each still gets its place, and the marker its packet.
+    subscriber.see_all([0, 1, 3, 4].map(|at| &key[at]));
+    subscriber.see_all(&publisher.picture(false, 0, false));
+    let first = subscriber.received[0].seq;
+    subscriber.see_all([5, 2].map(|at| &key[at]));
+    let received = subscriber.take_received();
+    let places: Vec<u64> = received.iter().map(|packet| packet.seq - first).collect();
+    assert_eq!(places, [0, 1, 3, 4, 6, 7, 8, 9, 10, 11, 5, 2]);
+    let markers: Vec<u64> =
+        received.iter().filter(|packet| packet.marker).map(|packet| packet.seq - first).collect();
+    assert_eq!(markers, [11, 5]);
+    assert_eq!(subscriber.selector.current(), Some(Layer::new(2, 0)));
+    // Downswitch over a picture whose end was lost: the marker is at the end of what is left of the next.
+    let cut = publisher.picture(false, 0, false);
+    subscriber.see_all(&cut[..5]);
+    subscriber.target(Layer::new(0, 0));
+    subscriber.see_all(&publisher.picture(false, 0, false));
+    let received = subscriber.take_received();
+    assert_eq!(received.iter().map(|packet| packet.marker).filter(|marker| *marker).count(), 1);
+    let last = received.last().unwrap();
+    assert_eq!((last.marker, last.layer.spatial, last.seq - first), (true, 0, 12 + 7));
+}

@@ -3,6 +3,7 @@
 mod audio;
 mod capacity;
 mod cut;
+mod links;
 mod loss;
 
 use std::net::SocketAddr;

@@ -72,6 +72,11 @@ impl RawClient {
     /// What has come for it, oldest first.
     pub fn receive(&self, sim: &mut Sim) -> Vec<Vec<u8>> {
         sim.run_ms(30);
+        self.arrived(sim)
+    }
+
+    /// The same without letting time pass.
+    fn arrived(&self, sim: &mut Sim) -> Vec<Vec<u8>> {
         let (mine, others) =
             std::mem::take(&mut sim.strays).into_iter().partition(|stray| stray.to == self.address);
         sim.strays = others;
@@ -185,8 +190,14 @@ impl RawClient {
 
     /// RTP packets and RTCP compounds that came, decrypted.
     pub fn media_and_reports(&mut self, sim: &mut Sim) -> (Vec<Media>, Vec<Vec<u8>>) {
+        sim.run_ms(30);
+        self.hear(sim)
+    }
+
+    /// The same without letting time pass.
+    pub fn hear(&mut self, sim: &mut Sim) -> (Vec<Media>, Vec<Vec<u8>>) {
         let (mut media, mut reports) = (Vec::new(), Vec::new());
-        let datagrams = self.receive(sim);
+        let datagrams = self.arrived(sim);
         let srtp = self.inward.as_mut().unwrap();
         for mut data in datagrams.into_iter().filter(|data| (128..192).contains(&data[0])) {
             if (192..224).contains(&data[1]) {
