@@ -69,6 +69,8 @@ impl Stage {
                 clock_rate,
                 rtx_payload_type: Some(RTX),
                 nack: true,
+                pli: true,
+                fir: false,
                 format: 1,
             }],
             layers: layers.collect(),
