@@ -23,6 +23,7 @@ LOSS_BUCKETS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 JITTER_BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2)
 RTT_BUCKETS_S = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 MICROSECONDS = 1e-6
+QUANTILES = {"0.5": "p50", "0.99": "p99", "1": "max"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,16 +177,18 @@ class PlaneMetrics(Collector):
         for (direction, quality), count in self._connections().items():
             connections.add_metric((direction, quality), count)
         yield connections
-        lag = GaugeMetricFamily(
-            "airside_worker_lag_seconds",
-            "How late a packet worker ran a timer.",
-            labels=("worker", "quantile"),
-        )
+        yield self._quantiles("worker_lag_seconds", "How late a packet worker ran a timer.", "lag")
+        text = "From a batch of datagrams received to what it brings ready to be sent."
+        yield self._quantiles("worker_residence_seconds", text, "residence")
+
+    def _quantiles(self, name: str, text: str, what: str) -> Metric:
+        """Of a time that each worker measures, since its start."""
+        family = GaugeMetricFamily(f"airside_{name}", text, labels=("worker", "quantile"))
         for worker, tables in self._newest.items():
-            for quantile, column in (("0.5", "lag_p50_us"), ("0.99", "lag_p99_us"), ("1", "lag_max_us")):
-                for value in tables.get("loop", {}).get(column, ()):
-                    lag.add_metric((str(worker), quantile), value * MICROSECONDS)
-        yield lag
+            for quantile, column in QUANTILES.items():
+                for value in tables.get("loop", {}).get(f"{what}_{column}_us", ()):
+                    family.add_metric((str(worker), quantile), value * MICROSECONDS)
+        return family
 
     def _connections(self) -> dict[tuple[str, str], int]:
         counts = {(direction, name): 0 for direction in ("up", "down") for name in QUALITY_CLASSES}

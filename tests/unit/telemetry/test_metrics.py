@@ -157,13 +157,19 @@ def test_transports_give_round_trip_times_and_data(metrics: Metrics, plane: Plan
 
 
 def test_workers_give_drops_datagrams_and_lag(metrics: Metrics, plane: PlaneMetrics) -> None:
-    loop = {"received_packets": [5.0], "sent_bytes": [700.0], "lag_p99_us": [1500.0]}
+    loop = {
+        "received_packets": [5.0],
+        "sent_bytes": [700.0],
+        "lag_p99_us": [1500.0],
+        "residence_p50_us": [90.0],
+    }
     plane.update(0, tables(loop=loop))
     plane.update(1, tables(loop=loop))
     assert value(metrics, "drops_total", reason="too_old") == 4
     assert value(metrics, "datagrams_total", direction="in") == 10
     assert value(metrics, "datagram_bytes_total", direction="out") == 1400
     assert value(metrics, "worker_lag_seconds", worker="1", quantile="0.99") == pytest.approx(0.0015)
+    assert value(metrics, "worker_residence_seconds", worker="0", quantile="0.5") == pytest.approx(9e-5)
 
 
 def test_nothing_is_dropped_before_the_first_reading(metrics: Metrics, plane: PlaneMetrics) -> None:

@@ -108,7 +108,7 @@ fn promise_22_payloads_go_through_unchanged() {
 }
 
 #[test]
-fn promise_23_poor_subscriber_costs_the_others_and_the_publisher_nothing() {
+fn a_subscriber_that_loses_a_third_costs_the_others_and_the_publisher_nothing() {
     let run = |poor: bool| {
         let mut sim = Sim::new(84, 1);
         let alice = sim.connect();

@@ -1,0 +1,31 @@
+"""How long a packet stays in the server: from its worker's having received it to its being ready to leave."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sfu.dataplane.commands import VideoLayer
+from sfu.loadtest import Options, run
+from tests.support.server import API_KEY, API_SECRET, running_server
+
+CAMERA = (VideoLayer(bitrate_bps=1_500_000, fps=30, height_px=720),)
+MAX_P99_S = 0.005
+RESIDENCE = re.compile(r'airside_worker_residence_seconds\{quantile="([\d.]+)",worker="(\d+)"\} (\S+)')
+
+
+async def test_promise_04_packets_stay_less_than_five_milliseconds(tmp_path: Path) -> None:
+    # Five rooms of three voices and a camera to eight listeners: 13 000 packets a second, joins included.
+    async with running_server(tmp_path, workers=2, http__metrics_interval_s="1") as server:
+        options = Options(
+            API_KEY, API_SECRET, url=server.ws_url, rooms=5, audio_publishers=3, video_publishers=1,
+            subscribers=8, layers=CAMERA, duration_s=4,
+        )  # fmt: skip
+        report = await run(options)
+        found = RESIDENCE.findall(await server.metrics())
+    assert report.passed, report
+    quantiles = {(worker, quantile): float(value) for quantile, worker, value in found}
+    print(f"residence in seconds by worker and quantile: {quantiles}")
+    assert {worker for worker, _ in quantiles} == {"0", "1"}
+    for worker in ("0", "1"):
+        assert quantiles[worker, "0.99"] < MAX_P99_S
