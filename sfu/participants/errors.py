@@ -28,6 +28,7 @@ class DataTrackError(PeerError):
     """A data track cannot be what was asked for."""
 
     code = "data_track"
+    """In dialects that have no word for `reason`."""
 
     def __init__(self, reason: DataTrackRefusal) -> None:
         super().__init__(_TEXTS[reason])

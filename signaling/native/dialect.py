@@ -7,11 +7,13 @@ from typing import assert_never
 from pydantic import ValidationError
 
 from sfu.core.clock import Clock
+from sfu.core.codecs import Encryption
 from sfu.core.errors import AirsideError, PeerError, ServerError, SessionGoneError
-from sfu.core.ids import Identity, TrackSid
+from sfu.core.ids import DataTrackSid, Identity, TrackSid
 from sfu.participants import sink
 from sfu.service import Service, Session
 from sfu.telemetry.metrics import Metrics
+from sfu.tracks.data_track import DataTrackRequest
 from sfu.tracks.subscription import SubscriptionWish
 from signaling.auth import Token
 from signaling.closing import CloseCode
@@ -193,6 +195,19 @@ class NativeDialect(Dialect, sink.ParticipantSink):
                     topic=message.topic,
                     destinations=[Identity(identity) for identity in message.destinations],
                 )
+            case messages.PublishDataTrack():
+                wanted = DataTrackRequest(message.number, message.name, Encryption(message.encryption))
+                published = session.publish_data_track(wanted)
+                return messages.DataTrackPublished(
+                    request_id=message.request_id,
+                    number=message.number,
+                    track=encode.data_track_info(published),
+                )
+            case messages.UnpublishDataTrack():
+                session.unpublish_data_track(message.number)
+            case messages.SubscribeDataTracks():
+                tracks = [DataTrackSid(track) for track in message.track_ids]
+                session.subscribe_data_tracks(tracks, message.subscribe)
             case messages.Join() | messages.Resume():
                 raise AlreadyJoinedError
             case _:

@@ -11,6 +11,7 @@ from sfu.core.shared import Shared
 from sfu.participants import sink
 from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo, Speaker
 from sfu.participants.permissions import Permissions
+from sfu.tracks.data_track import DataTrackInfo
 from sfu.tracks.track import TrackInfo
 from signaling.native import messages, values
 
@@ -73,7 +74,13 @@ def participant_info(participant: ParticipantInfo) -> values.ParticipantInfo:
         version=participant.version,
         permissions=permissions(participant.permissions),
         tracks=tuple(track_info(track) for track in participant.tracks),
+        data_tracks=tuple(data_track_info(track) for track in participant.data_tracks),
     )
+
+
+def data_track_info(track: DataTrackInfo) -> values.DataTrackInfo:
+    """A data track as the wire shows it."""
+    return values.DataTrackInfo(id=track.sid, name=track.name, encryption=track.encryption.value)
 
 
 def room_info(room: RoomInfo) -> values.RoomInfo:
@@ -177,6 +184,8 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             return messages.DataReceived(
                 identity=sender or "", topic=topic, payload=payload, reliable=reliable
             )
+        case sink.DataTracksChanged(tracks=tracks):
+            return messages.DataTracks(tracks=tuple(_received(*item) for item in tracks.items()))
         case sink.Leave(code=leave, text=text, reconnect=reconnect):
             return messages.LeaveNotice(code=leave.value, message=text, reconnect=reconnect.value)
         case (
@@ -189,12 +198,20 @@ def _own(news: sink.DomainEvent) -> messages.ServerMessage:
             | sink.QualityChanged()
         ):
             raise TypeError(f"{type(news).__name__} is encoded by `event`")
-        case sink.DataTracksChanged():
-            raise TypeError("native clients get no data tracks")
         case sink.OfferMade():
             raise TypeError("native clients have one transport, on which they offer")
         case _:
             assert_never(news)
+
+
+def _received(number: int, track: DataTrackInfo) -> values.ReceivedDataTrack:
+    return values.ReceivedDataTrack(
+        number=number,
+        track_id=track.sid,
+        participant_id=track.participant,
+        identity=track.identity,
+        name=track.name,
+    )
 
 
 def _participants_change(change: sink.ParticipantsChange) -> bytes:

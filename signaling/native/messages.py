@@ -15,6 +15,7 @@ from signaling.native.values import (
     Binding,
     ClientInfo,
     ConnectionQuality,
+    DataTrackInfo,
     Departure,
     Encryption,
     Fps,
@@ -31,6 +32,7 @@ from signaling.native.values import (
     Payload,
     Permissions,
     Priority,
+    ReceivedDataTrack,
     RoomInfo,
     Sdp,
     SectionTrack,
@@ -44,6 +46,7 @@ from signaling.native.values import (
 PROTOCOL_VERSION = 1
 
 Sequence = Annotated[int, Field(ge=0)]
+DataTrackNumber = Annotated[int, Field(ge=1, le=2**16 - 1)]
 RequestId = Annotated[int, Field(ge=0, le=2**53 - 1)]
 TimeMs = Annotated[float, Field(ge=0)]
 
@@ -208,6 +211,32 @@ class Data(Request):
     """Identities; empty: everyone in the room."""
 
 
+class PublishDataTrack(Request):
+    """Publish packets of the client's own on the channel `tracks`. Answered by `data_track_published`."""
+
+    type: Literal["publish_data_track"] = "publish_data_track"
+    number: DataTrackNumber
+    """Chosen by the client; it stands in the packets that it sends."""
+    name: Name
+    encryption: Encryption = "none"
+
+
+class UnpublishDataTrack(Request):
+    """End an own data track."""
+
+    type: Literal["unpublish_data_track"] = "unpublish_data_track"
+    number: DataTrackNumber
+
+
+class SubscribeDataTracks(Request):
+    """Get the packets of data tracks, or no longer. Leads to `data_tracks`."""
+
+    type: Literal["subscribe_data_tracks"] = "subscribe_data_tracks"
+    track_ids: Annotated[tuple[Id, ...], Field(max_length=MAX_AUDIENCE)]
+    """Those that are not there are passed over."""
+    subscribe: bool = True
+
+
 class Ping(Request):
     """Proves that the client lives. Answered by `pong`."""
 
@@ -237,6 +266,9 @@ ClientMessage = (
     | SetAudience
     | UpdateMe
     | Data
+    | PublishDataTrack
+    | UnpublishDataTrack
+    | SubscribeDataTracks
     | Ping
     | Leave
 )
@@ -495,6 +527,21 @@ class DataReceived(Event):
     reliable: bool = True
 
 
+class DataTrackPublished(Reply):
+    """Answer to `publish_data_track`."""
+
+    type: Literal["data_track_published"] = "data_track_published"
+    number: int
+    track: DataTrackInfo
+
+
+class DataTracks(Event):
+    """The data tracks that the client gets now, all of them."""
+
+    type: Literal["data_tracks"] = "data_tracks"
+    tracks: tuple[ReceivedDataTrack, ...] = ()
+
+
 class TransportUpdate(Event):
     """The client's media transport as the server sees it."""
 
@@ -542,6 +589,8 @@ ServerMessage = (
     | TrackReceived
     | TrackAccess
     | DataReceived
+    | DataTrackPublished
+    | DataTracks
     | TransportUpdate
     | Pong
     | LeaveNotice

@@ -109,6 +109,25 @@ class TrackInfo(Message):
     stereo: bool = False
 
 
+class DataTrackInfo(Message):
+    """A published data track as everyone in the room sees it."""
+
+    id: Id
+    name: str
+    encryption: Encryption = "none"
+
+
+class ReceivedDataTrack(Message):
+    """A data track that the client gets."""
+
+    number: int
+    """Stands in its packets."""
+    track_id: Id
+    participant_id: Id
+    identity: str
+    name: str
+
+
 class Permissions(Message):
     """What a participant may do now. The server may change it while the session runs."""
 
@@ -137,6 +156,7 @@ class ParticipantInfo(Message):
     """Grows with every change; an older picture is stale."""
     permissions: Permissions = Permissions()
     tracks: tuple[TrackInfo, ...] = ()
+    data_tracks: tuple[DataTrackInfo, ...] = ()
 
 
 class RoomInfo(Message):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from urllib.parse import urlencode
 
 import pytest
 
-from tests.compat.livekit_js import MOVING, js_pages
+from tests.compat.livekit_js import MOVING, JsClient, js_pages
 from tests.support import probes
+from tests.support.chromium import Page
 from tests.support.server import ROOT, Server
 
 ROOM = "lobby"
@@ -37,10 +39,55 @@ async def test_our_page_and_livekit_see_and_hear_each_other(server: Server, sing
         await ada.evaluate("document.getElementById('chat-toggle').click()")
         await bob.me("publishData(new TextEncoder().encode('hello Ada'), { reliable: true, topic: 'chat' })")
         await ada.wait_for("document.getElementById('messages').textContent.includes('hello Ada')")
+        await exchange_frames(ada, bob, identity)
         await bob.me("setMicrophoneEnabled(false)")
         await ada.wait_for("!document.querySelector('.tile[data-identity^=bob] .muted-icon').hidden")
         await ada.evaluate("document.getElementById('leave').click()")
         await bob.seen("ParticipantDisconnected", identity)
+
+
+async def exchange_frames(ada: Page, bob: JsClient, identity: str) -> None:
+    """Data tracks both ways: what one writes, in one packet and in several, the other puts together."""
+    await ada.evaluate(
+        """(async () => {
+          globalThis.frames = [];
+          airside.addEventListener('dataframe', ({ detail: { track, payload } }) =>
+            frames.push([track.name, track.participant.identity, payload.length, payload[0]]));
+          const local = await airside.publishDataTrack('from ada');
+          setInterval(() => [1, 5000].forEach((size) => local.send(new Uint8Array(size).fill(7))), 50);
+        })()"""
+    )
+    await bob.do(
+        """(async () => {
+          globalThis.frames = [];
+          const local = await client.room.localParticipant.publishDataTrack({ name: 'from bob' });
+          setInterval(() => {
+            [1, 5000].forEach((size) => local.tryPush({ payload: new Uint8Array(size).fill(9) }));
+          }, 50);
+        })()"""
+    )
+    await bob.until(f"client.room.remoteParticipants.get('{identity}').dataTracks.size === 1")
+    await bob.do(
+        f"""(async () => {{
+          const [track] = client.room.remoteParticipants.get('{identity}').dataTracks.values();
+          const reader = track.subscribe().getReader();
+          (async () => {{
+            for (;;) {{
+              const {{ value, done }} = await reader.read();
+              if (done) return;
+              frames.push([track.info.name, '{identity}', value.payload.length, value.payload[0]]);
+            }}
+          }})();
+        }})()"""
+    )
+    await ada.wait_for("airside.participants.get('bob').dataTracks.size === 1")
+    await ada.evaluate(
+        "airside.subscribeDataTrack([...airside.participants.get('bob').dataTracks.values()][0])"
+    )
+    for page, name, sender, byte in ((ada, "from bob", "bob", 9), (bob.page, "from ada", identity, 7)):
+        for size in (1, 5000):
+            whole = json.dumps([name, sender, size, byte], separators=(",", ":"))
+            await page.wait_for(f"frames.some((frame) => JSON.stringify(frame) === '{whole}')")
 
 
 async def test_react_components_show_a_conference(server: Server) -> None:

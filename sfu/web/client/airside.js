@@ -13,12 +13,13 @@
  * @module airside
  */
 
+import { LocalDataTrack, RemoteDataTrack, decodePacket } from './data_tracks.js';
 import { decodeEnvelope, encodeEnvelope } from './envelope.js';
 import { AirsideError, Signal } from './signal.js';
 import { StatsReader } from './stats.js';
 import { LocalTrack, Participant, RemoteTrack, wish } from './tracks.js';
 
-export { AirsideError, LocalTrack, Participant, RemoteTrack };
+export { AirsideError, LocalDataTrack, LocalTrack, Participant, RemoteDataTrack, RemoteTrack };
 
 const PROTOCOL = 1;
 const VERSION = '0.1.0';
@@ -50,6 +51,7 @@ export const CAMERA_DEFAULTS = {
  * `participantupdated`, `participantleft` {participant}; `trackpublished`, `trackunpublished`,
  * `trackupdated`, `tracksubscribed`, `trackunsubscribed` {track, participant}; `subscriptionfailed`
  * {track, code, message}; `speakers` {participants}; `data` {payload, topic, sender, reliable};
+ * `datatrackpublished`, `datatrackunpublished` {track, participant}; `dataframe` {track, payload, ticks};
  * `localpublished`, `localunpublished`, `localmuted` {track}; `quality` {participants}; `streamstate`
  * {track, participant}; `wantedlayers` {track}; `permissions` {permissions}; `roomupdated`; `moved` {room}; `statechange` {state};
  * `closed` {code, message}.
@@ -83,6 +85,10 @@ export class Room extends EventTarget {
     this.participants = new Map();
     /** @type {LocalTrack[]} */
     this.localTracks = [];
+    /** By the number in their packets. @type {Map<number, LocalDataTrack>} */
+    this._localDataTracks = new Map();
+    /** Those that we get, by the number in their packets. @type {Map<number, RemoteDataTrack>} */
+    this._dataTracks = new Map();
     this._negotiation = Promise.resolve();
     this._channels = {};
     this._binding = new Map();
@@ -176,6 +182,37 @@ export class Room extends EventTarget {
     channel.send(encodeEnvelope({ topic, destinations, payload: bytes }));
   }
 
+  /**
+   * Publish small packets at a rate of their own, of which one may be lost.
+   * @param {string} name
+   * @returns {Promise<LocalDataTrack>}
+   */
+  async publishDataTrack(name) {
+    let number = 1;
+    while (this._localDataTracks.has(number)) number += 1;
+    const local = new LocalDataTrack(this, number, name);
+    this._localDataTracks.set(number, local);
+    try {
+      await this._announceDataTrack(local);
+    } catch (error) {
+      this._localDataTracks.delete(number);
+      throw error;
+    }
+    return local;
+  }
+
+  /** @param {LocalDataTrack} local */
+  async unpublishDataTrack(local) {
+    if (this._localDataTracks.get(local._number) !== local) return;
+    this._localDataTracks.delete(local._number);
+    await this._signal.request({ type: 'unpublish_data_track', number: local._number });
+  }
+
+  /** Get the frames of a data track as `dataframe`, or no longer. @param {RemoteDataTrack} track */
+  async subscribeDataTrack(track, subscribe = true) {
+    await this._signal.request({ type: 'subscribe_data_tracks', track_ids: [track.id], subscribe });
+  }
+
   /** Change what others see of us. @param {{name?: string, metadata?: string, attributes?: Record<string,string>}} change */
   async updateMe(change) { await this._signal.request({ type: 'update_me', ...change }); }
 
@@ -215,6 +252,16 @@ export class Room extends EventTarget {
     if (joined.ice_servers.length > 0) this._pc.setConfiguration({ iceServers: joined.ice_servers });
     await this._pc.setRemoteDescription({ type: 'answer', sdp: joined.answer });
     this._setState('connected');
+    for (const local of this._localDataTracks.values()) {
+      if (local.id) this._announceDataTrack(local).catch((error) => this._emit('error', { error }));
+    }
+  }
+
+  async _announceDataTrack(local) {
+    const { track } = await this._signal.request({
+      type: 'publish_data_track', number: local._number, name: local.name,
+    });
+    local.id = track.id;
   }
 
   _createConnection() {
@@ -229,10 +276,14 @@ export class Room extends EventTarget {
     this._channels = {
       reliable: pc.createDataChannel('reliable', { ordered: true }),
       lossy: pc.createDataChannel('lossy', { ordered: false, maxRetransmits: 0 }),
+      tracks: pc.createDataChannel('tracks', { ordered: false, maxRetransmits: 0 }),
     };
     for (const [name, channel] of Object.entries(this._channels)) {
       channel.binaryType = 'arraybuffer';
-      channel.onmessage = ({ data }) => this._onData(data, name === 'reliable');
+      channel.onmessage = ({ data }) => {
+        if (name === 'tracks') this._onTrackPacket(data);
+        else this._onData(data, name === 'reliable');
+      };
       channel.onopen = () => this._emit('dataopen', { channel: name });
     }
     pc.onconnectionstatechange = () => this._onConnectionState(pc);
@@ -278,6 +329,7 @@ export class Room extends EventTarget {
     this._pc.close();
     for (const participant of [...this.participants.values()]) this._forget(participant);
     this.me = null;
+    this._dataTracks.clear();
     for (const local of this.localTracks) local._restart();
     this._negotiation = Promise.resolve();
     await this._join();
@@ -429,6 +481,7 @@ export class Room extends EventTarget {
     this.participants.set(info.identity, participant);
     this._emit(isNew ? 'participantjoined' : 'participantupdated', { participant });
     this._syncTracks(participant, info.tracks ?? []);
+    this._syncDataTracks(participant, info.data_tracks ?? []);
   }
 
   _syncTracks(participant, infos) {
@@ -454,8 +507,22 @@ export class Room extends EventTarget {
     }
   }
 
+  _syncDataTracks(participant, infos) {
+    const ids = new Set(infos.map((t) => t.id));
+    for (const track of [...participant.dataTracks.values()].filter((t) => !ids.has(t.id))) {
+      participant.dataTracks.delete(track.id);
+      this._emit('datatrackunpublished', { track, participant });
+    }
+    for (const info of infos.filter((t) => !participant.dataTracks.has(t.id))) {
+      const track = new RemoteDataTrack(participant, info);
+      participant.dataTracks.set(info.id, track);
+      this._emit('datatrackpublished', { track, participant });
+    }
+  }
+
   _forget(participant) {
     this._syncTracks(participant, []);
+    this._syncDataTracks(participant, []);
     this.participants.delete(participant.identity);
     this._emit('participantleft', { participant });
   }
@@ -479,6 +546,13 @@ export class Room extends EventTarget {
   _onData(data, reliable) {
     const message = decodeEnvelope(data);
     if (message) this._emit('data', { ...message, reliable });
+  }
+
+  _onTrackPacket(data) {
+    const packet = decodePacket(data);
+    const track = packet && this._dataTracks.get(packet.number);
+    const frame = track?._reader.read(packet);
+    if (frame) this._emit('dataframe', { track, ...frame });
   }
 
   _setState(state) {
@@ -575,6 +649,13 @@ const HANDLERS = {
     if (!local) return;
     this._dropLocal(local);
     this._emit('localunpublished', { track: local, code, message });
+  },
+  data_tracks({ tracks }) {
+    this._dataTracks = new Map();
+    for (const { number, track_id: id, identity } of tracks) {
+      const track = this.participants.get(identity)?.dataTracks.get(id);
+      if (track) this._dataTracks.set(number, track);
+    }
   },
   data({ topic, identity, payload, reliable }) {
     const bytes = Uint8Array.from(atob(payload), (c) => c.charCodeAt(0));

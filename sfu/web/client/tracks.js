@@ -220,6 +220,8 @@ export class Participant {
   constructor(info) {
     /** @type {Map<string, RemoteTrack>} */
     this.tracks = new Map();
+    /** By id. @type {Map<string, import('./data_tracks.js').RemoteDataTrack>} */
+    this.dataTracks = new Map();
     this.speaking = false;
     this.level = 0;
     /** Of the connection, in its worse direction. @type {'lost'|'poor'|'good'|'excellent'} */

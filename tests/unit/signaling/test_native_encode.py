@@ -118,6 +118,7 @@ def frame(event: sink.DomainEvent, seq: int = 7) -> Any:
         (sink.TrackUnpublishedByServer(TRACK.sid, "permission_denied", "no"), "unpublished"),
         (sink.MediaStateChanged("connected"), "transport"),
         (sink.DataReceived(None, "chat", b"\x00\xff", True), "data"),
+        (sink.DataTracksChanged({}), "data_tracks"),
         (sink.Leave(sink.LeaveCode.REMOVED, "bye", sink.Reconnect.NO), "leave"),
     ],
 )

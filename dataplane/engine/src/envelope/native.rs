@@ -1,8 +1,8 @@
 //! The envelope of the native dialect.
 //!
 //! The client opens two data channels: [`RELIABLE_LABEL`] (ordered, reliable) and [`LOSSY_LABEL`]
-//! (unordered, no retransmissions). Each binary message on them is one envelope, at most 65 536
-//! bytes. Integers are unsigned and big-endian, text is UTF-8 without terminator:
+//! (unordered, no retransmissions), and, where it has data tracks, [`TRACKS_LABEL`] (as the latter) for
+//! their packets. Each binary message on the first two is one envelope, at most 65 536 bytes. Integers are unsigned and big-endian, text is UTF-8 without terminator:
 //!
 //! | Field | Type | From a client | From the server |
 //! | --- | --- | --- | --- |
@@ -31,8 +31,14 @@ pub const RELIABLE_LABEL: &str = "reliable";
 /// Label of the unordered channel without retransmissions.
 pub const LOSSY_LABEL: &str = "lossy";
 
-pub(super) const LABELS: [(DataChannel, &str); 2] =
-    [(DataChannel::Reliable, RELIABLE_LABEL), (DataChannel::Lossy, LOSSY_LABEL)];
+/// Label of the channel for packets of data tracks.
+pub const TRACKS_LABEL: &str = "tracks";
+
+pub(super) const LABELS: [(DataChannel, &str); 3] = [
+    (DataChannel::Reliable, RELIABLE_LABEL),
+    (DataChannel::Lossy, LOSSY_LABEL),
+    (DataChannel::Tracks, TRACKS_LABEL),
+];
 
 const VERSION: u8 = 1;
 const TRUNCATED: ParseError = ParseError::Truncated(Format::Envelope);
