@@ -113,7 +113,14 @@ class ProcessPool:
         exited = asyncio.create_task(one.process.wait())
         try:
             fields = {**asdict(job.info), "attributes": dict(job.info.attributes)}
-            request = {"job": fields, "url": job.url, "token": job.token, "limits": [shutdown_s, timeout_s]}
+            limits = [shutdown_s, timeout_s]
+            request = {
+                "job": fields,
+                "url": job.url,
+                "token": job.token,
+                "media": job.media,
+                "limits": limits,
+            }
             await one.give(json.dumps(request).encode())
             # A process that hangs cannot watch its own clock.
             longest = None if timeout_s is None else timeout_s + KILLED_AFTER * shutdown_s

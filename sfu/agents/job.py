@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sfu.agents.backends import MediaBackend, media_factory
 from sfu.agents.errors import ClosedError
 from sfu.agents.events import Disconnected, TrackSubscribed
 from sfu.agents.media import MediaFactory
@@ -62,10 +63,11 @@ class Outcome:
 class JobContext:
     """Given to the entry function. `connect` first."""
 
-    def __init__(self, info: JobInfo, url: str, token: str) -> None:
+    def __init__(self, info: JobInfo, url: str, token: str, media: MediaBackend = "auto") -> None:
         self.info = info
         self.url = url
         self.token = token
+        self.media: MediaBackend = media
         self._room: Room | None = None
         self._hooks: list[ShutdownHook] = []
         self._connected = asyncio.Event()
@@ -79,12 +81,18 @@ class JobContext:
         publish: tuple[Publication, ...] = (),
         media: MediaFactory | None = None,
     ) -> Room:
-        """Join the room; left when the job ends. Arguments as of `Room.connect`.
+        """Join the room; left when the job ends. Arguments as of `Room.connect`; media as the worker has it.
 
         Raises:
             ConnectError: The server is not reached, or refuses.
         """
-        room = Room.connect(self.url, self.token, auto_subscribe=auto_subscribe, publish=publish, media=media)
+        room = Room.connect(
+            self.url,
+            self.token,
+            auto_subscribe=auto_subscribe,
+            publish=publish,
+            media=media or media_factory(self.media),
+        )
         self._room = await room.__aenter__()
         self._connected.set()
         return room

@@ -21,7 +21,7 @@ ERROR_BYTES = 4096  # less than a pipe holds: writing must not wait for a parent
 async def run(worker: Worker, line: str, pipe: int) -> None:
     """Run the job of a line, and end the process."""
     request = json.loads(line)
-    job = JobContext(JobInfo(**request["job"]), request["url"], request["token"])
+    job = JobContext(JobInfo(**request["job"]), request["url"], request["token"], request["media"])
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, job.shutdown, "terminated")

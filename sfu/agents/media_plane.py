@@ -1,4 +1,4 @@
-"""Media by the packet plane in client role: Linux, some ten times as many jobs on a core as aiortc.
+"""Media by the packet plane in client role: Linux, six times as many jobs on a core as aiortc.
 
 ICE, DTLS, SRTP, SCTP, repair and pacing are the server's own code, on one thread for all rooms of a process.
 Python sees sound as Opus packets in batches, and pictures as payloads of what somebody looks at.

@@ -25,6 +25,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from sfu.agents import worker_protocol as wire
+from sfu.agents.backends import ECHOES, MediaBackend, resolve
 from sfu.agents.errors import ConnectError
 from sfu.agents.isolated import ProcessPool
 from sfu.agents.job import Accept, Entry, JobContext, JobInfo, Outcome, run_job
@@ -56,8 +57,10 @@ class Worker:
     """Empty: every room that asks for nobody by name gets one."""
     kind: wire.JobKind = "room"
     """One job for each `room`, for each `participant`, or for each `publisher`."""
-    max_jobs: int = 10
-    """At once; aiortc takes about 16 % of a core for each echo."""
+    max_jobs: int = 0
+    """At once; 0: as many echoes as a core carries, which is 40 on the packet plane and 10 on aiortc."""
+    media: MediaBackend = "auto"
+    """`plane` (Linux), `aiortc`, or the first of them that is there."""
     hidden: bool = False
     """Others do not see it, and it publishes nothing."""
     region: str = ""
@@ -103,6 +106,11 @@ class Worker:
         if self._entry is None:
             raise ValueError("the worker has no entry function: decorate one with @worker.entry")
         return self._entry
+
+    @property
+    def capacity(self) -> int:
+        """Jobs it takes at once."""
+        return self.max_jobs or ECHOES[resolve(self.media)]
 
     @property
     def jobs(self) -> list[JobInfo]:
@@ -177,7 +185,7 @@ class Worker:
             headers = {"Authorization": f"Bearer {token}"}
             try:
                 async with connect(
-                    _agent_url(url, self.max_jobs, self.region), additional_headers=headers
+                    _agent_url(url, self.capacity, self.region), additional_headers=headers
                 ) as socket:
                     attempt = 0
                     await self._talk(socket)
@@ -228,8 +236,8 @@ class Worker:
                 await socket.send(
                     wire.status(
                         jobs=len(self._jobs),
-                        load=min(1.0, self._taken / self.max_jobs),
-                        full=self._taken >= self.max_jobs,
+                        load=min(1.0, self._taken / self.capacity),
+                        full=self._taken >= self.capacity,
                         draining=self._draining,
                     )
                 )
@@ -254,7 +262,7 @@ class Worker:
 
     async def _answer(self, job: JobInfo) -> None:
         accept: Accept | None = None
-        if not self._draining and self._taken < self.max_jobs:
+        if not self._draining and self._taken < self.capacity:
             self._promised[job.id] = asyncio.get_running_loop().time() + ASSIGN_TIMEOUT_S
             try:
                 accept = Accept() if self._on_request is None else await self._on_request(job)
@@ -268,7 +276,7 @@ class Worker:
         if self._promised.pop(assigned.job.id, None) is None or assigned.job.id in self._jobs:
             _log.warning("%s: assigned, but we did not ask for it", assigned.job.id)
             return
-        context = JobContext(assigned.job, assigned.url or self._url, assigned.token)
+        context = JobContext(assigned.job, assigned.url or self._url, assigned.token, self.media)
         self._jobs[assigned.job.id] = _Running(context, self._spawn(self._run(context)))
         self._changed.set()
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -20,6 +20,7 @@ from sfu.telemetry import logs
 
 if TYPE_CHECKING:
     from sfu.agents import Worker
+    from sfu.agents.backends import MediaBackend
 
 app = typer.Typer(help="Run agents.", no_args_is_help=True)
 
@@ -31,6 +32,9 @@ FileArgument = Annotated[Path, typer.Argument(help="Python file with a Worker.",
 HealthOption = Annotated[
     int, typer.Option("--health-port", help="HTTP port: 200 while connected, else 503; 0: none.")
 ]
+MediaOption = Annotated[
+    str, typer.Option("--media", help="plane, aiortc or auto, in place of what the worker says.")
+]
 
 
 @app.command()
@@ -41,6 +45,7 @@ def start(
     api_secret: SecretOption = "",
     config: ConfigOption = None,
     health_port: HealthOption = 0,
+    media: MediaOption = "",
 ) -> None:
     """Run a worker until SIGTERM or SIGINT; then it takes no more jobs, and ends when the last has ended."""
     from sfu.agents.loading import load_worker
@@ -48,6 +53,8 @@ def start(
     logs.configure("info", as_json=False)
     key, secret = find_key(api_key, api_secret, config)
     worker = load_worker(file)
+    if media:
+        worker.media = _backend(media)
     asyncio.run(_serve(worker, url, key, secret, health_port))
 
 
@@ -75,6 +82,15 @@ def dev(
             return
         typer.echo("the code has changed: starting again")
         _stop(process)
+
+
+def _backend(text: str) -> MediaBackend:
+    from sfu.agents.backends import MediaBackend
+
+    for known in get_args(MediaBackend):
+        if text == known:
+            return known  # type: ignore[no-any-return]
+    raise typer.BadParameter(f"{text!r} is none of {', '.join(get_args(MediaBackend))}", param_hint="--media")
 
 
 async def _serve(worker: Worker, url: str, key: str, secret: str, health_port: int) -> None:

@@ -1,10 +1,12 @@
-"""What one job costs a worker: processor time and memory, ours beside livekit-agents'.
+"""What one job costs a worker: processor time and memory, ours on both backends beside livekit-agents'.
 
-    python -m tests.bench.agent_jobs [--jobs N] [--seconds S]
+    python -m tests.bench.agent_jobs [--worker plane|aiortc|livekit ...] [--jobs N] [--seconds S] [--core C]
 
-Each job is in a room of its own, with one person who speaks all the time. Ours is examples/agents/echo.py on
-aiortc; livekit-agents' is the AgentSession of tests/compat/agents, whose nodes do next to nothing. Needs what
-`python3 tests/all.py compat` installs, else only ours is measured. Of all processes of the worker.
+Each job is in a room of its own, with one person who speaks all the time. Ours is examples/agents/echo.py;
+livekit-agents' is the AgentSession of tests/compat/agents, whose nodes do next to nothing, and needs what
+`python3 tests/all.py compat` installs. Processor time and memory are of all processes of the worker. A gap is
+a packet of silence in the middle of an echo of the packet plane, as its listener gets it: the worker was
+late. `--core` pins the worker to a core, and the server and the speakers to the others.
 """
 
 from __future__ import annotations
@@ -14,10 +16,20 @@ import asyncio
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sfu.agents import PcmSource, Room
+from sfu.agents.audio import FRAME_SAMPLES
+from sfu.agents.media_plane import PlaneMedia
+from sfu.agents.plane.hub import Hub
+from sfu.agents.plane.opus import OpusEncoder
+from sfu.core.ids import TrackId
+from sfu.dataplane.plane import PlayedFrame, TrackPacket
 from tests.loopback.signals import speech
 from tests.support.server import API_KEY, API_SECRET, ROOT, Server, running_server
 
@@ -25,9 +37,31 @@ SETTLE_S = 3.0
 WAIT_S = 60.0
 ECHO = [sys.executable, "-m", "sfu", "agent", "start", str(ROOT / "examples" / "agents" / "echo.py")]
 PYTHON = Path(os.environ.get("AIRSIDE_LIVEKIT_AGENTS_PYTHON", ROOT / ".venv-agents" / "bin" / "python"))
-LIVEKIT = [str(PYTHON), str(ROOT / "tests" / "compat" / "agents" / "voice_agent.py")]
+WORKERS = {
+    "plane": [*ECHO, "--media", "plane"],
+    "aiortc": [*ECHO, "--media", "aiortc"],
+    "livekit": [str(PYTHON), str(ROOT / "tests" / "compat" / "agents" / "voice_agent.py")],
+}
+JOBS = {"plane": 40, "aiortc": 3, "livekit": 3}
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
+BATCH_FRAMES = 50  # a second of speech, handed to the plane at once
+SILENCE_BYTES = 3  # of a packet that the plane sends where it has nothing
+
+
+@dataclass(slots=True)
+class Figures:
+    """Of one worker."""
+
+    cores: float
+    """For each job."""
+    job_mb: float
+    """Memory for each job."""
+    idle_mb: float
+    """Without any."""
+    heard: float
+    """Packets of echo a second and job."""
+    gaps: int
 
 
 def tree(root: int) -> list[int]:
@@ -55,14 +89,48 @@ def usage(root: int) -> tuple[float, float]:
     return cpu_s, memory_mb
 
 
-async def talk(voice: PcmSource) -> None:
-    """Say the same sentence again and again."""
-    while True:
-        await voice.write(speech())
+class Talker(PlaneMedia):
+    """Media of a person who says the same again and again, coded once, and counts what comes back."""
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
+        self.heard = 0
+        self.silent = 0
+
+    def talk(self, frames: Sequence[PlayedFrame]) -> asyncio.Task[None]:
+        """Begin to speak; once the sound is published."""
+        (track,) = (sender.track for sender in self._senders.values())
+        return asyncio.create_task(self._talk(self._hub, track, list(frames)))
+
+    async def _talk(self, hub: Hub, track: TrackId, frames: list[PlayedFrame]) -> None:
+        place = 0
+        while True:
+            if hub.plane.players()[track][0] < BATCH_FRAMES:
+                batch = [frames[(place + index) % len(frames)] for index in range(BATCH_FRAMES)]
+                place += BATCH_FRAMES
+                hub.plane.play(track, batch)
+            await asyncio.sleep(BATCH_FRAMES * 0.02 / 4)
+
+    def count(self) -> None:
+        """Count packets of every section from now on, in place of decoding them."""
+        for _, _, reader in self._readers.values():
+            reader.on_packets = self._on_packets  # type: ignore[method-assign]
+
+    def _on_packets(self, packets: Sequence[TrackPacket], now_s: float) -> None:
+        self.heard += len(packets)
+        self.silent += sum(len(packet[5]) <= SILENCE_BYTES for packet in packets)
 
 
-async def measure(command: list[str], jobs: int, seconds: float, folder: Path) -> tuple[float, float, float]:
-    """Cores and megabytes for each job, and megabytes of a worker without any."""
+def spoken() -> list[PlayedFrame]:
+    """Speech without pauses, so that silence is nobody's but the worker's."""
+    samples = speech()
+    frames = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+    loud = frames[np.abs(frames).max(axis=1) > np.abs(samples).max() // 50]
+    return OpusEncoder(1).encode(np.ascontiguousarray(loud.reshape(-1, 1)))
+
+
+async def measure(command: list[str], jobs: int, seconds: float, core: int | None, folder: Path) -> Figures:
+    """Start everything, and look at it for a while."""
     async with running_server(folder) as server, AsyncExitStack() as stack:
         environment = {
             **os.environ,
@@ -71,28 +139,43 @@ async def measure(command: list[str], jobs: int, seconds: float, folder: Path) -
             "LIVEKIT_API_KEY": API_KEY,
             "LIVEKIT_API_SECRET": API_SECRET,
         }
+        pinned = command if core is None else ["taskset", "-c", str(core), *command]
         with (folder / "worker.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=log, stderr=log)
+            process = await asyncio.create_subprocess_exec(*pinned, env=environment, stdout=log, stderr=log)
         try:
             await until(server, "/agents/workers", lambda found: len(found["workers"]) == 1)
             await asyncio.sleep(SETTLE_S)
             _, idle_mb = usage(process.pid)
+            frames, talkers = spoken(), []
             for index in range(jobs):
                 token = server.token(f"room{index}", "alice")
-                room = await stack.enter_async_context(Room.connect(server.ws_url, token))
-                voice = PcmSource()
-                await room.publish_audio(voice)
-                task = asyncio.create_task(talk(voice))
-                stack.callback(task.cancel)
+                room = await stack.enter_async_context(
+                    Room.connect(server.ws_url, token, media=Talker, receive=(1, 0))  # type: ignore[arg-type]
+                )
+                await room.connected()
+                talker = room.media
+                assert isinstance(talker, Talker)
+                talkers.append(talker)
+                await room.publish_audio(PcmSource())
+                stack.callback(talker.talk(frames).cancel)
+                talker.count()
             running = 'airside_agent_jobs{status="running"} ' + f"{jobs}.0"
             async with asyncio.timeout(WAIT_S):
                 while running not in await server.metrics():
                     await asyncio.sleep(0.2)
             await asyncio.sleep(SETTLE_S)
+            for talker in talkers:
+                talker.heard = talker.silent = 0
             before_s, _ = usage(process.pid)
             await asyncio.sleep(seconds)
             after_s, busy_mb = usage(process.pid)
-            return (after_s - before_s) / seconds / jobs, (busy_mb - idle_mb) / jobs, idle_mb
+            return Figures(
+                cores=(after_s - before_s) / seconds / jobs,
+                job_mb=(busy_mb - idle_mb) / jobs,
+                idle_mb=idle_mb,
+                heard=sum(talker.heard for talker in talkers) / seconds / jobs,
+                gaps=sum(talker.silent for talker in talkers),
+            )
         finally:
             process.kill()
             await process.wait()
@@ -107,22 +190,24 @@ async def until(server: Server, path: str, condition: object) -> None:
 
 
 async def main() -> None:
-    """Measure one after the other, and print a table."""
+    """Measure one after the other, and print a line for each."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--jobs", type=int, default=3)
+    parser.add_argument("--worker", action="append", choices=WORKERS)
+    parser.add_argument("--jobs", type=int)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--core", type=int)
     arguments = parser.parse_args()
-    workers = {"echo on aiortc": ECHO}
-    if PYTHON.exists():
-        workers["livekit-agents' session"] = LIVEKIT
-    for name, command in workers.items():
+    if arguments.core is not None:
+        os.sched_setaffinity(0, os.sched_getaffinity(0) - {arguments.core})
+    for name in arguments.worker or [name for name in WORKERS if name != "livekit" or PYTHON.exists()]:
+        jobs = arguments.jobs or JOBS[name]
         with tempfile.TemporaryDirectory() as folder:
-            cores, each_mb, idle_mb = await measure(command, arguments.jobs, arguments.seconds, Path(folder))
+            found = await measure(WORKERS[name], jobs, arguments.seconds, arguments.core, Path(folder))
         print(
-            f"{name}: {cores:.3f} cores and {each_mb:.0f} MB for each of {arguments.jobs} jobs; "
-            f"{idle_mb:.0f} MB without any"
+            f"{name}: {jobs} jobs, {found.cores:.4f} cores and {found.job_mb:.1f} MB for each; "
+            f"{found.idle_mb:.0f} MB without any; {found.heard:.1f} packets/s of echo, {found.gaps} gaps"
         )
 
 

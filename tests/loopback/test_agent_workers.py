@@ -148,7 +148,7 @@ class TestExamples:
 
     @pytest.mark.parametrize("name", ["parrot", "recorder", "vision"])
     async def test_the_others_are_workers(self, name: str) -> None:
-        assert load_worker(EXAMPLES / f"{name}.py").max_jobs > 0
+        assert load_worker(EXAMPLES / f"{name}.py").capacity > 0
 
     async def test_a_parrot_answers(self, server: Server) -> None:
         worker = load_worker(EXAMPLES / "parrot.py")

@@ -14,10 +14,11 @@ const FRAME: Duration = Duration::from_millis(20);
 const FRAME_TICKS: u32 = 960;
 /// A grid that is further behind than this goes on from now: the process stood still.
 const MAX_BEHIND: Duration = Duration::from_millis(200);
-/// Frames to wait for before sound begins, so that a writer in real time may be one late.
+/// Frames to wait for before sound begins, so that a writer in real time may be one late; who writes
+/// ahead has them at once. Each gap makes it one more, for a writer that is later than that.
 const CUSHION: usize = 2;
-/// Sound begins after this with what there is.
-const MAX_FILL: Duration = Duration::from_millis(40);
+/// The most a writer's lateness is made up for: 120 ms.
+const MAX_CUSHION: usize = 6;
 /// Silence shorter than this between two frames was a gap in the sound, not its end.
 const GAP: Duration = Duration::from_millis(200);
 /// Frames that may wait: 10 s. Python keeps a few.
@@ -82,6 +83,7 @@ pub(crate) struct Player {
     next: Instant,
     timestamp: u32,
     paused: bool,
+    cushion: usize,
     /// Sound is on; else silence, until there is enough.
     sounding: bool,
     filling_since: Option<Instant>,
@@ -97,6 +99,7 @@ impl Player {
             next: now,
             timestamp,
             paused: false,
+            cushion: CUSHION,
             sounding: false,
             filling_since: None,
             ran_dry: None,
@@ -157,12 +160,15 @@ impl Player {
     }
 
     fn play(&mut self, timestamp: u32, at: Instant) -> Played {
-        let waited = self.filling_since.is_some_and(|since| at.duration_since(since) >= MAX_FILL);
-        let begins = !self.sounding && (self.queue.len() >= CUSHION || waited);
+        // A short sound is not held back for longer than the cushion is worth.
+        let longest = FRAME * self.cushion as u32;
+        let waited = self.filling_since.is_some_and(|since| at.duration_since(since) >= longest);
+        let begins = !self.sounding && (self.queue.len() >= self.cushion || waited);
         if begins {
             self.sounding = true;
             if self.ran_dry.take().is_some_and(|dry| at.duration_since(dry) < GAP) {
                 self.gauge.gaps.fetch_add(1, Ordering::Relaxed);
+                self.cushion = (self.cushion + 1).min(MAX_CUSHION);
             }
         }
         let frame = if self.sounding { self.queue.pop_front() } else { None };
@@ -246,9 +252,24 @@ mod tests {
         run(&mut player, now + FRAME * 4, 14);
         assert_eq!(player.gauge.read().gaps, 1);
         player.push(frames(2), now + FRAME * 18);
-        run(&mut player, now + FRAME * 18, 2);
+        run(&mut player, now + FRAME * 18, 6);
         assert_eq!(player.gauge.read().gaps, 1);
         assert_eq!(player.gauge.read().played, 6);
+    }
+
+    #[test]
+    fn each_gap_makes_the_cushion_larger() {
+        let (mut player, mut at) = player();
+        // The first sound is none, and what it makes is of use to the next.
+        for cushion in [2, 2, 3, 4, 5, 6, 6] {
+            let before = frames(cushion - 1);
+            player.push(before, at);
+            assert_eq!(run(&mut player, at, 1), [QUIET], "less than {cushion}");
+            player.push(frames(1), at + FRAME);
+            assert_ne!(run(&mut player, at + FRAME, 1), [QUIET], "{cushion}");
+            run(&mut player, at + FRAME * 2, cushion as u32);
+            at += FRAME * (cushion as u32 + 2);
+        }
     }
 
     #[test]
