@@ -51,6 +51,8 @@ MESSAGES_PER_TURN = 2000
 """The same for data messages of transports in client role, which cost less each."""
 ANSWER_TIMEOUT_S = 5.0
 """A worker answers in a turn, which takes milliseconds."""
+BRIEF_TIMEOUT_S = 1.0
+"""The same for a question that somebody's reconnection waits for: LiveKit's clients give it 5 s in all."""
 EXIT_DEADLINE_S = 2.0
 """For workers that nobody closed before the interpreter ends."""
 
@@ -217,7 +219,8 @@ class DataPlane:
         Raises:
             TimeoutError: A worker does not answer.
         """
-        return await self._ask([(WorkerId(index), ReadStats) for index in range(self.workers)])
+        questions = [(WorkerId(index), ReadStats) for index in range(self.workers)]
+        return await self._ask(questions, ANSWER_TIMEOUT_S)
 
     async def last_received(self, transport: TransportId) -> int:
         """Number of the last reliable data message that came by a transport from a client that counts them.
@@ -226,19 +229,22 @@ class DataPlane:
         """
         try:
             worker = self._placement.worker(transport)
-            (answer,) = await self._ask([(worker, lambda token: ReadDataReceived(transport, token))])
+            question = (worker, lambda token: ReadDataReceived(transport, token))
+            (answer,) = await self._ask([question], BRIEF_TIMEOUT_S)
         except (NotPlacedError, TimeoutError):
             return 0
         return int(answer.sequence)
 
-    async def _ask(self, questions: Sequence[tuple[WorkerId, Callable[[int], Question]]]) -> list[Any]:
+    async def _ask(
+        self, questions: Sequence[tuple[WorkerId, Callable[[int], Question]]], timeout_s: float
+    ) -> list[Any]:
         """The answers, in order. Raises TimeoutError."""
         tokens = [next(self._numbers) for _ in questions]
         answers = [self._questions.setdefault(token, self._loop.create_future()) for token in tokens]
         for token, (worker, make) in zip(tokens, questions, strict=True):
             self._enqueue([(worker, make(token))])
         try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 return list(await asyncio.gather(*answers))
         finally:
             for token in tokens:

@@ -86,7 +86,7 @@ DISCONNECT_REASONS = {
     LeaveCode.SIGNAL_LOST: models.DisconnectReason.SIGNAL_CLOSE,
     LeaveCode.MEDIA_LOST: models.DisconnectReason.CONNECTION_TIMEOUT,
     LeaveCode.MEDIA_CLOSED: models.DisconnectReason.CLIENT_INITIATED,
-    LeaveCode.MEDIA_FAILED: models.DisconnectReason.CONNECTION_TIMEOUT,
+    LeaveCode.MEDIA_FAILED: models.DisconnectReason.JOIN_FAILURE,
     LeaveCode.NEGOTIATION_FAILED: models.DisconnectReason.STATE_MISMATCH,
     LeaveCode.MOVED: models.DisconnectReason.MIGRATION,
     LeaveCode.SUPERSEDED: models.DisconnectReason.UNKNOWN_REASON,

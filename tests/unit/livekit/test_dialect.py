@@ -76,6 +76,14 @@ class TestJoin:
         ]
         assert seen == [track.sid]
 
+    def test_who_never_comes_up_has_failed_to_join(self, world: World) -> None:
+        alice, bob = Wire(world, "alice").join(), Wire(world, "bob").join()
+        world.settle(world.settings.session.connect_timeout_s)
+        assert alice.last("leave").reason == models.DisconnectReason.JOIN_FAILURE
+        assert alice.last("leave").action == rtc.LeaveRequest.Action.RECONNECT
+        (gone,) = bob.last("update").participants
+        assert (gone.identity, gone.disconnect_reason) == ("alice", models.DisconnectReason.JOIN_FAILURE)
+
     def test_refusals_come_before_anything_is_sent(self, world: World) -> None:
         eve = Wire(world, "eve", room_join=False)
         with pytest.raises(AirsideError):
