@@ -1,12 +1,15 @@
-"""Writes what each participant says into a WAV file of its own, beside where it is started."""
+"""Writes what each participant says into a WAV file of its own, in RECORDINGS or where it is started."""
 
 import asyncio
+import os
 import re
 import wave
+from pathlib import Path
 
 from sfu.agents import JobContext, RemoteTrack, Worker
 
 RATE = 48000
+FOLDER = Path(os.environ.get("RECORDINGS", "."))
 
 worker = Worker(agent_name="recorder", hidden=True)
 
@@ -23,7 +26,7 @@ async def record(job: JobContext) -> None:
 async def write(room: str, track: RemoteTrack) -> None:
     """One voice; gaps in it are gaps in the file."""
     name = re.sub(r"[^\w-]", "_", f"{room}-{track.participant.identity}-{track.id}")
-    with wave.open(f"{name}.wav", "wb") as file:
+    with wave.open(str(FOLDER / f"{name}.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(RATE)

@@ -8,19 +8,17 @@ TTS_MODEL and TTS_VOICE choose what it uses.
 import asyncio
 import io
 import itertools
+import logging
 import os
 import wave
-from collections.abc import AsyncIterator
 from typing import Protocol
 
 import httpx
 import numpy as np
 
-from sfu.agents import JobContext, PcmSource, RemoteTrack, Worker
+from sfu.agents import JobContext, PcmSource, RemoteTrack, Sentence, SpeechBegan, TurnDetector, Worker
 
 RATE = 16000
-LOUD = 500  # of 32767; a voice activity detector does better
-PAUSE_S = 0.5  # a sentence is over after so much silence
 SCRIPT = ("Hello, I am listening.", "Please go on.", "I see.", "Tell me more.")
 TIMEOUT_S = 30.0
 
@@ -106,14 +104,19 @@ class OpenAi:
         reply = await self._http.post("/audio/speech", json=body)
         return reply.raise_for_status().content
 
+    async def close(self, _reason: str) -> None:
+        await self._http.aclose()
+
 
 worker = Worker()
+log = logging.getLogger(__name__)
 
 
-def parts() -> tuple[Stt, Llm, Tts]:
+def parts(job: JobContext) -> tuple[Stt, Llm, Tts]:
     """What one job uses."""
     if url := os.environ.get("OPENAI_BASE_URL"):
         server = OpenAi(url, os.environ.get("OPENAI_API_KEY", ""))
+        job.add_shutdown_hook(server.close)
         return server, server, server
     return Counting(), Scripted(), Espeak()
 
@@ -122,7 +125,7 @@ def parts() -> tuple[Stt, Llm, Tts]:
 async def talk(job: JobContext) -> None:
     """One room."""
     room = await job.connect()
-    stt, llm, tts = parts()
+    stt, llm, tts = parts(job)
     # How it speaks is known when it has spoken.
     greeting, rate = read_wav(await tts.speak("Hello."))
     voice = PcmSource(sample_rate=rate, buffer_s=60.0)
@@ -135,33 +138,44 @@ async def talk(job: JobContext) -> None:
 
 
 async def converse(job: JobContext, track: RemoteTrack, voice: PcmSource, use: tuple[Stt, Llm, Tts]) -> None:
-    """One person. What he says while the agent speaks interrupts it."""
-    stt, llm, tts = use
+    """One person. What he says while the agent thinks or speaks interrupts it."""
+    detector = TurnDetector(sample_rate=RATE)
+    answering: asyncio.Task[None] | None = None
     await job.set_state("listening")
-    async for sentence in sentences(track, voice):
+    try:
+        async for frame in track.audio(sample_rate=RATE):
+            for event in detector.push(frame.data):
+                match event:
+                    case SpeechBegan():
+                        if answering is not None:
+                            answering.cancel()
+                        voice.flush()
+                    case Sentence(samples):
+                        answering = asyncio.create_task(answer(job, track, voice, use, samples))
+    finally:
+        if answering is not None:
+            answering.cancel()
+
+
+async def answer(
+    job: JobContext, track: RemoteTrack, voice: PcmSource, use: tuple[Stt, Llm, Tts], sentence: np.ndarray
+) -> None:
+    """One turn. An answer that fails is left out: the next may not."""
+    stt, llm, tts = use
+    try:
         await job.set_state("thinking")
-        answer = await llm.answer(await stt.hear(sentence))
-        samples, _ = read_wav(await tts.speak(answer))
-        await job.room.send_data(answer.encode(), topic="transcription")
+        said = await stt.hear(write_wav(sentence))
+        await job.room.transcribe(said, identity=track.participant.identity, track_id=track.id)
+        text = await llm.answer(said)
+        samples, _ = read_wav(await tts.speak(text))
+        await job.room.transcribe(text)
         await job.set_state("speaking")
         await voice.write(samples)
-
-
-async def sentences(track: RemoteTrack, voice: PcmSource) -> AsyncIterator[bytes]:
-    """Each as a WAV file."""
-    said: list[np.ndarray] = []
-    quiet_s = 0.0
-    async for frame in track.audio(sample_rate=RATE):
-        if int(np.abs(frame.data.astype(np.int32)).max(initial=0)) > LOUD:
-            voice.flush()
-            quiet_s = 0.0
-        else:
-            quiet_s += frame.duration_s
-        if said or not quiet_s:
-            said.append(frame.data)
-        if said and quiet_s > PAUSE_S:
-            yield write_wav(np.concatenate(said))
-            said.clear()
+        await voice.drained()
+        await job.set_state("listening")
+    except (httpx.HTTPError, LookupError, ValueError) as error:
+        log.warning("no answer: %s", error)
+        await job.set_state("listening")
 
 
 def write_wav(samples: np.ndarray) -> bytes:

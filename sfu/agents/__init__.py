@@ -50,6 +50,7 @@ from sfu.agents.publishing import Publication
 from sfu.agents.room import Room
 from sfu.agents.rpc import RpcCall
 from sfu.agents.tracks import LocalTrack, Participant, RemoteTrack
+from sfu.agents.turns import Sentence, SpeechBegan, TurnDetector
 from sfu.agents.video import VideoFrame, VideoSource
 from sfu.agents.worker import Worker
 
@@ -85,8 +86,10 @@ __all__ = [
     "RoomUpdated",
     "RpcCall",
     "RpcError",
+    "Sentence",
     "SignalLostError",
     "SpeakersChanged",
+    "SpeechBegan",
     "StreamError",
     "StreamStateChanged",
     "SubscriptionFailed",
@@ -97,6 +100,7 @@ __all__ = [
     "TrackUnpublished",
     "TrackUnsubscribed",
     "TranscriptionReceived",
+    "TurnDetector",
     "UnpublishedByServer",
     "VideoFrame",
     "VideoSource",

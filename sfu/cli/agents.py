@@ -65,11 +65,15 @@ def dev(
     api_key: KeyOption = "",
     api_secret: SecretOption = "",
     config: ConfigOption = None,
+    health_port: HealthOption = 0,
 ) -> None:
     """The same, started again whenever a Python file beside it changes. Its jobs end then."""
     key, secret = find_key(api_key, api_secret, config)
     command = [sys.executable, "-m", "sfu", "agent", "start", str(file), "--url", url]
+    command += ["--health-port", str(health_port)]
     environment = {**os.environ, "AIRSIDE_API_KEY": key, "AIRSIDE_API_SECRET": secret}
+    # Whoever ends us ends the worker too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     while True:
         seen = _modified(file.parent)
         process = subprocess.Popen(command, env=environment)  # noqa: S603

@@ -8,28 +8,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import pytest_asyncio
 
 from sfu.agents import (
     Accept,
     ConnectError,
-    DataReceived,
     JobContext,
     JobInfo,
-    PcmSource,
     Room,
-    TrackSubscribed,
     Worker,
 )
 from sfu.agents.loading import load_worker
-from tests.loopback.signals import correlation, speech
-from tests.support.needs import need_espeak
 from tests.support.server import API_KEY, API_SECRET, ROOT, Server, running_server
 
 WAIT_S = 20.0
-CODED_TWICE = 0.8  # by Opus there and back; once gives 0.96
 EXAMPLES = ROOT / "examples" / "agents"
 
 
@@ -106,74 +99,6 @@ async def stay(job: JobContext) -> None:
     """An agent that does nothing until it has to go."""
     await job.connect()
     await asyncio.Event().wait()
-
-
-class TestExamples:
-    async def test_an_echo_is_heard(self, server: Server) -> None:
-        worker = load_worker(EXAMPLES / "echo.py")
-        said = speech()
-        async with serving(server, worker), Room.connect(server.ws_url, server.token("echo", "alice")) as me:
-            found = asyncio.create_task(
-                me.wait_for(TrackSubscribed, lambda event: event.track.participant.kind == "agent")
-            )
-            voice = PcmSource(buffer_s=10.0)
-            await me.publish_audio(voice)
-            track = (await found).track
-            await voice.write(said)
-            heard: list[Any] = []
-            async with asyncio.timeout(WAIT_S):
-                async for frame in track.audio():
-                    heard.append(frame.data)
-                    if len(heard) % 25 == 0 and correlation(np.concatenate(heard)[:, 0], said) > CODED_TWICE:
-                        break
-            (job,) = await until_job(server, "echo", "running")
-            assert job["started_at"] > job["needed_at"]
-
-    async def test_a_voice_pipeline_answers_offline(self, server: Server) -> None:
-        need_espeak()
-        worker = load_worker(EXAMPLES / "voice_pipeline.py")
-        token = server.token("pipeline", "alice")
-        async with serving(server, worker), Room.connect(server.ws_url, token) as me:
-            voice = PcmSource(buffer_s=10.0)
-            await me.publish_audio(voice)
-            found = await me.wait_for(TrackSubscribed, timeout_s=WAIT_S)
-            await me.connected()
-            async with asyncio.timeout(WAIT_S):
-                async for frame in found.track.audio():
-                    if np.abs(frame.data).max() > 2000:
-                        break
-            told = asyncio.create_task(me.wait_for(DataReceived, timeout_s=WAIT_S))
-            await voice.write(speech())
-            assert (await told).payload == b"Hello, I am listening."
-
-    @pytest.mark.parametrize("name", ["parrot", "recorder", "vision"])
-    async def test_the_others_are_workers(self, name: str) -> None:
-        assert load_worker(EXAMPLES / f"{name}.py").capacity > 0
-
-    async def test_a_parrot_answers(self, server: Server) -> None:
-        worker = load_worker(EXAMPLES / "parrot.py")
-        said = speech()
-        async with (
-            serving(server, worker),
-            Room.connect(server.ws_url, server.token("parrot", "alice")) as me,
-        ):
-            found = asyncio.create_task(
-                me.wait_for(TrackSubscribed, lambda event: event.track.participant.kind == "agent")
-            )
-            voice = PcmSource(buffer_s=10.0)
-            await me.publish_audio(voice)
-            track = (await found).track
-            await me.connected()
-            await voice.write(said)
-            async with asyncio.timeout(WAIT_S):
-                async for frame in track.audio():
-                    if np.abs(frame.data).max() > 2000:
-                        break
-            assert not voice.buffered_s, "it waits for the end of the sentence"
-            who = me.participants[track.participant.identity]
-            async with asyncio.timeout(WAIT_S):
-                while who.attributes.get("lk.agent.state") != "speaking":
-                    await asyncio.sleep(0.02)
 
 
 class TestJobs:
