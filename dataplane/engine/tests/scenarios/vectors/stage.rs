@@ -117,7 +117,12 @@ impl Stage {
 
     /// Sender reports: these timestamps of the first and the second stream are of one moment.
     pub fn report(&mut self, timestamps: [u32; 2]) {
-        let since = self.sim.now - self.sim.start;
+        self.report_at(Duration::ZERO, timestamps);
+    }
+
+    /// The same by a wall clock that is so far ahead.
+    pub fn report_at(&mut self, ahead: Duration, timestamps: [u32; 2]) {
+        let since = self.sim.now - self.sim.start + ahead;
         let ntp = NtpTime::from_unix(Duration::from_secs(1_700_000_000) + since);
         let mut compound = Vec::new();
         for ((ssrc, _), rtp_timestamp) in STREAMS.into_iter().zip(timestamps) {

@@ -1,8 +1,14 @@
 //! Long lives: numbers that wrap, subscriptions that come and go.
 
-use airside_engine::command::{Command, MediaKind};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::stage::{Film, Stage, source};
+use airside_engine::command::{Command, MediaKind};
+use airside_engine::rtcp::{self, Compound, ReportBlock, Rtcp, SenderInfo};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::stage::{Film, SSRC, Stage, source};
 use crate::sim::{Sim, wish};
 
 /// Sequence numbers, timestamps, picture ids and transport-wide numbers on both sides wrap, each at
@@ -100,4 +106,120 @@ fn ten_thousand_subscriptions_leave_a_transport_as_it_was() {
     let packets = sim.received(kept);
     assert!(packets.len() >= 45, "{}", packets.len());
     assert!(packets.windows(2).all(|pair| pair[1].ext_seq == pair[0].ext_seq + 1));
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The publisher's wall clock, which is set forth and back by an hour and by five seconds, and runs
+/// too fast by 500 parts of a million between.
+#[derive(Default)]
+struct Clock {
+    ahead: Duration,
+    steps: usize,
+}
+
+impl Clock {
+    fn step(&mut self) {
+        let step = [HOUR, 5 * SECOND][self.steps / 2 % 2];
+        match self.steps % 2 {
+            0 => self.ahead += step,
+            _ => self.ahead -= step,
+        }
+        self.steps += 1;
+    }
+}
+
+/// A picture each 33 ms for so long, with loss and reordering, wall clocks that step and slew, and
+/// moments in which this machine gets no CPU.
+fn soak(length: Duration) {
+    let mut stage = Stage::new(653, 1);
+    let mut random = SmallRng::seed_from_u64(653);
+    let mut film = Film::new(0);
+    let first_source = film.stream.seq;
+    // Timestamps of the newest pictures.
+    let mut timestamps = BTreeMap::new();
+    let (mut clock, mut last_report) = (Clock::default(), None::<SenderInfo>);
+    let (mut expected, mut received, mut reports, mut newest) = (0u64, 0u64, 0u64, 0u64);
+    let (start, mut place) = (stage.sim.now, None);
+    let table = |stage: &Stage| {
+        let stats = stage.sim.nodes[0].engine.stats(stage.sim.now);
+        ["transports", "tracks", "slots", "addresses"].map(|name| stats.total("worker", name))
+    };
+    let mut held = None;
+    for picture in 0u64.. {
+        if stage.sim.now - start >= length {
+            break;
+        }
+        let mut packets = film.picture(picture == 0, 2);
+        if random.random_bool(0.02) {
+            packets.swap(0, 1);
+        }
+        if picture > 0 && random.random_bool(0.01) {
+            packets.pop();
+        }
+        expected += packets.len() as u64;
+        timestamps.insert(picture, packets[0].timestamp);
+        timestamps.retain(|at, _| at + 10 > picture);
+        stage.send_all(&packets);
+        let pause_ms = if random.random_bool(0.001) { random.random_range(50..700) } else { 33 };
+        // Stolen: nobody runs meanwhile, then everything is late.
+        if pause_ms > 33 {
+            stage.sim.now += Duration::from_millis(pause_ms);
+            film.stream.timestamp = film.stream.timestamp.wrapping_add(90 * pause_ms as u32);
+        }
+        stage.sim.run_ms(33);
+        if picture % 30 == 29 {
+            clock.ahead += Duration::from_micros(500);
+            stage.report_at(clock.ahead, [film.stream.timestamp; 2]);
+            let highest_sequence = newest as u32;
+            let block = ReportBlock { ssrc: SSRC, highest_sequence, ..ReportBlock::default() };
+            let mut report = Vec::new();
+            rtcp::write_rr(&mut report, 1, &[block]);
+            let report = stage.viewer.rtcp(&report);
+            stage.viewer.send(&mut stage.sim, &report);
+            stage.publisher.hear(&mut stage.sim);
+        }
+        if picture % 997 == 996 {
+            clock.step();
+        }
+        let (media, compounds) = stage.viewer.hear(&mut stage.sim);
+        for (view, data) in media.iter().filter(|(view, _)| view.ssrc == SSRC) {
+            let number = u64::from_be_bytes(*data.last_chunk().unwrap()) - first_source;
+            let shift = view.sequence.wrapping_sub(number as u16);
+            assert_eq!(*place.get_or_insert(shift), shift, "packet {number}");
+            assert_eq!(view.timestamp, timestamps[&(number / 2)], "packet {number}");
+            (received, newest) = (received + 1, newest.max(number));
+        }
+        for packet in compounds.iter().flat_map(|compound| Compound::new(compound)).flatten() {
+            let Rtcp::SenderReport(report) = packet else { continue };
+            let info = report.info;
+            if let Some(last) = last_report {
+                assert!(info.ntp.0 >= last.ntp.0, "wall clock goes back");
+                let ticks = info.rtp_timestamp.wrapping_sub(last.rtp_timestamp);
+                assert!(ticks < 1 << 31, "timestamps go back");
+            }
+            let behind = film.stream.timestamp.wrapping_sub(info.rtp_timestamp).cast_signed();
+            assert!(behind.abs() < 90_000, "{behind} ticks from what is sent");
+            (last_report, reports) = (Some(info), reports + 1);
+        }
+        held = held.or_else(|| (picture == 100).then(|| table(&stage)));
+    }
+    received += stage.see().0.len() as u64;
+    assert_eq!(received, expected);
+    assert_eq!(held, Some(table(&stage)), "nothing is left over");
+    assert!(reports > length.as_secs() * 3 / 4, "{reports} reports");
+    let lost = stage.sim.nodes[0].engine.stats(stage.sim.now).total("layers", "lost");
+    assert_eq!(lost, newest + 1 - expected);
+}
+
+#[test]
+fn ten_minutes_of_stepped_clocks_and_stolen_time_leave_no_trace() {
+    soak(600 * SECOND);
+}
+
+#[test]
+#[ignore = "by hand: minutes of CPU"]
+fn a_day_of_stepped_clocks_and_stolen_time_leaves_no_trace() {
+    soak(24 * HOUR);
 }
