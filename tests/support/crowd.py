@@ -18,7 +18,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sfu.core.ids import RoomId, TransportId
-from sfu.dataplane.commands import AddTransport, IceCredentials, Role, SetRemote
+from sfu.dataplane.commands import AddTransport, IceCredentials, RemoveTransport, Role, SetRemote
 from sfu.dataplane.events import TransportState
 from sfu.dataplane.plane import Address, DataPlane
 from sfu.transport.sdp.agreed import Agreed, LocalDescription
@@ -93,6 +93,10 @@ class Member:
         self._plane.apply(
             [AddTransport(self._transport, self._room, Role.CLIENT, self._credentials, number), remote]
         )
+
+    def forget(self) -> None:
+        """End the transport."""
+        self._plane.apply([RemoveTransport(self._transport)])
 
     @property
     def connected(self) -> bool:

@@ -219,7 +219,7 @@ fn ten_minutes_of_stepped_clocks_and_stolen_time_leave_no_trace() {
 }
 
 #[test]
-#[ignore = "by hand: minutes of CPU"]
+#[ignore = "by hand: half a minute of CPU"]
 fn a_day_of_stepped_clocks_and_stolen_time_leaves_no_trace() {
     soak(24 * HOUR);
 }
