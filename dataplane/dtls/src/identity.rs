@@ -70,19 +70,20 @@ impl Identity {
     }
 
     fn new(cert: &X509, key: &PKey<Private>) -> Result<Self, IdentityError> {
-        Self::with_profiles(cert, key, &SrtpProfile::PREFERENCE)
+        Self::offering(cert, key, &SrtpProfile::PREFERENCE, CIPHERS)
     }
 
-    fn with_profiles(
+    fn offering(
         cert: &X509,
         key: &PKey<Private>,
         profiles: &[SrtpProfile],
+        ciphers: &str,
     ) -> Result<Self, IdentityError> {
         let mut fingerprint = [0; 32];
         fingerprint.copy_from_slice(&cert.digest(MessageDigest::sha256())?);
         Ok(Self(Arc::new(Inner {
-            server: context(SslMethod::dtls_server(), cert, key, profiles)?,
-            client: context(SslMethod::dtls_client(), cert, key, profiles)?,
+            server: context(SslMethod::dtls_server(), cert, key, profiles, ciphers)?,
+            client: context(SslMethod::dtls_client(), cert, key, profiles, ciphers)?,
             fingerprint,
         })))
     }
@@ -138,12 +139,13 @@ fn context(
     cert: &X509,
     key: &PKey<Private>,
     profiles: &[SrtpProfile],
+    ciphers: &str,
 ) -> Result<SslContext, ErrorStack> {
     let mut ctx = SslContextBuilder::new(method)?;
     ctx.set_security_level(SECURITY_LEVEL);
     ctx.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
     ctx.set_max_proto_version(Some(SslVersion::DTLS1_2))?;
-    ctx.set_cipher_list(CIPHERS)?;
+    ctx.set_cipher_list(ciphers)?;
     ctx.set_groups_list(GROUPS)?;
     ctx.set_tlsext_use_srtp(&SrtpProfile::openssl_list(profiles))?;
     ctx.set_certificate(cert)?;
@@ -196,9 +198,18 @@ pub(crate) mod tests {
 
     /// An ECDSA identity that offers these profiles in this order.
     pub(crate) fn identity_offering(profiles: &[SrtpProfile]) -> Identity {
+        ecdsa_identity(profiles, CIPHERS)
+    }
+
+    /// An ECDSA identity of which these ciphers are taken.
+    pub(crate) fn identity_with(ciphers: &str) -> Identity {
+        ecdsa_identity(&SrtpProfile::PREFERENCE, ciphers)
+    }
+
+    fn ecdsa_identity(profiles: &[SrtpProfile], ciphers: &str) -> Identity {
         let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).unwrap();
         let key = PKey::from_ec_key(EcKey::generate(&group).unwrap()).unwrap();
-        Identity::with_profiles(&self_signed(&key).unwrap(), &key, profiles).unwrap()
+        Identity::offering(&self_signed(&key).unwrap(), &key, profiles, ciphers).unwrap()
     }
 
     #[test]
