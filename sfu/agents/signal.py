@@ -197,17 +197,22 @@ class Signal:
             ConnectionClosed: The WebSocket ended without a word.
         """
         # A bad token is refused before the first message is read; the reason still waits to be read.
-        with contextlib.suppress(ConnectionClosed):
-            await socket.send(first.model_dump_json(exclude_none=True))
-        async for text in socket:
-            message = SERVER_MESSAGE.validate_json(text)
-            if isinstance(message, Joined | Resumed):
-                return message
-            if isinstance(message, Error):
-                raise ConnectError(message.code, message.message)
-            if isinstance(message, LeaveNotice):
-                raise ConnectError(message.code, message.message)
-        raise ConnectError("unreachable", f"closed with {socket.close_code} {socket.close_reason}")
+        try:
+            with contextlib.suppress(ConnectionClosed):
+                await socket.send(first.model_dump_json(exclude_none=True))
+            async for text in socket:
+                message = SERVER_MESSAGE.validate_json(text)
+                if isinstance(message, Joined | Resumed):
+                    return message
+                if isinstance(message, Error):
+                    raise ConnectError(message.code, message.message)
+                if isinstance(message, LeaveNotice):
+                    raise ConnectError(message.code, message.message)
+            raise ConnectError("unreachable", f"closed with {socket.close_code} {socket.close_reason}")
+        except BaseException:
+            # Nobody else knows this socket: a join that is cancelled must not go on at the server.
+            socket.transport.abort()
+            raise
 
     async def _run(self) -> None:
         while not self._over():

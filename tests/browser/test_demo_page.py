@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import pytest
 
+from sfu.agents.loading import load_worker
+from tests.loopback.signals import speech
+from tests.loopback.test_agent_workers import serving
 from tests.support import probes
 from tests.support.chromium import chromium
 from tests.support.needs import need_chromium
@@ -115,3 +119,26 @@ async def test_a_dropped_websocket_is_resumed_without_losing_media(tmp_path: Pat
         await bob.wait_for(f"{probes.frames('ada')} > {frames}")
         await ada.evaluate("airside.sendData('still here?', { topic: 'chat' })")
         await bob.wait_for("document.getElementById('messages').textContent.includes('still here?')")
+
+
+async def test_an_agent_is_shown_with_its_state_and_its_last_turn(tmp_path: Path) -> None:
+    need_chromium()
+    worker = load_worker(ROOT / "examples" / "agents" / "parrot.py")
+    sentence = tmp_path / "sentence.wav"
+    with wave.open(str(sentence), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        # Chromium plays it again and again; each time the parrot has a pause to answer in.
+        file.writeframes(speech("Good morning.").astype("<i2").tobytes() + bytes(2 * 48_000 * 3))
+    badge = "document.querySelector('.tile[data-identity^=agent] .badge')?.textContent ?? ''"
+    async with (
+        running_server(tmp_path) as server,
+        serving(server, worker),
+        chromium(f"--use-file-for-fake-audio-capture={sentence}") as browser,
+    ):
+        ada = await browser.page(server.page("lounge", "Ada"))
+        await ada.wait_for(probes.CONNECTED)
+        await ada.wait_for(f"/^agent, (listening|speaking)/.test({badge})")
+        await ada.wait_for(f"/^agent, \\w+, answered in [0-9.]+ s$/.test({badge})")
+        await ada.screenshot(ARTIFACTS / "demo-agent.png")

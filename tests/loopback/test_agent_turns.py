@@ -99,6 +99,8 @@ async def test_answers_and_interruptions_as_the_speaker_knows_them(
             allowed += worker_starved_s(server) - machine_s
             assert abs(measured - known) < allowed, (turn, measured, known, allowed)
         assert [one["kind"] for one in await turns(server)].count("first_audio") == 1
+        shown = alice.participants["helper"].attributes["airside.turn_s"]
+        assert float(shown) == pytest.approx(measured, abs=0.001), "everybody sees it"
 
         for turn in range(1, TURNS + 1):
             await answer.write(tone(4.0))

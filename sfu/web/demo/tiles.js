@@ -80,7 +80,10 @@ export function name(tile, participant, screen = false, mine = false) {
   tile.querySelector('.who').textContent = `${participant.name}${mine ? ' (you)' : ''}${screen ? ', screen' : ''}`;
   // What it does just now, in the words of LiveKit's agents.
   const state = participant.attributes?.['lk.agent.state'];
-  tile.querySelector('.badge').textContent = participant.kind === 'agent' ? ['agent', state].filter(Boolean).join(', ') : '';
+  // From somebody's last word to its first, as the server measured it.
+  const turn = participant.attributes?.['airside.turn_s'];
+  const badge = ['agent', state, turn && `answered in ${Number(turn).toFixed(2)} s`].filter(Boolean).join(', ');
+  tile.querySelector('.badge').textContent = participant.kind === 'agent' ? badge : '';
 }
 
 export function setVideo(tile, on) { tile.classList.toggle('has-video', on); }
