@@ -11,7 +11,7 @@ use crate::forward::retarget;
 use crate::ids::{RoomId, SlotId, TransportId};
 use crate::layer::Layer;
 use crate::layers::{MAX_OVERLOAD, Shape};
-use crate::slot::Slot;
+use crate::slot::{Hold, Slot};
 use crate::track::Track;
 use crate::units::Bitrate;
 
@@ -71,10 +71,16 @@ impl Engine {
             let Some(slot) = self.slots.get_mut(slot_key).filter(|slot| slot.is_allocated()) else {
                 continue;
             };
-            slot.hold(held);
+            let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
+            let hold = match track.map(Track::shape) {
+                _ if !held => Hold::Nothing,
+                Some(Shape::Svc { key_only: Some(false) }) => Hold::Upper,
+                _ => Hold::All,
+            };
+            slot.hold(hold);
             let id = slot.id;
             let sending = self.transports.get_mut(key).and_then(|t| t.sending.as_mut());
-            if let Some(sending) = sending.filter(|_| held) {
+            if let Some(sending) = sending.filter(|_| hold == Hold::All) {
                 let packets = sending.pacer.forget_slot(id);
                 sending.count_cut(packets);
             }
@@ -172,7 +178,8 @@ impl Engine {
         sending.leave_by(now + MAX_OVERLOAD);
         let track = self.slots.get(slot).and_then(|slot| slot.bound.as_ref());
         let shape = track.and_then(|bound| self.tracks.get(bound.track)).map(Track::shape);
-        if decision.target.is_some() && shape != Some(Shape::Simulcast) {
+        let inside = matches!(shape, Some(Shape::Svc { key_only: None | Some(false) }));
+        if decision.target.is_some() && inside {
             // The smaller picture is part of the larger one.
             return false;
         }

@@ -10,6 +10,7 @@ mod sent;
 mod target;
 
 use allocation::Allocation;
+pub(crate) use allocation::Hold;
 pub(crate) use rewrite::{Padding, Resent, Rewritten};
 pub(crate) use sent::SentRing;
 
@@ -104,8 +105,8 @@ pub(crate) struct Slot {
     target: Option<Layer>,
     /// What the path to the subscriber allows; `None`: nobody asked it.
     allocation: Option<Allocation>,
-    /// Nothing is forwarded until the path's queue is shorter.
-    held: bool,
+    /// Until the path's queue is shorter.
+    held: Hold,
     /// Bit per stream that has packets.
     live: u8,
     /// How the next start relates to what was sent before.
@@ -170,7 +171,7 @@ impl Slot {
             codec: None,
             target: None,
             allocation: None,
-            held: false,
+            held: Hold::Nothing,
             live: u8::MAX,
             situation: Situation::Rebound,
             seq: SeqMap::new(random as u32, ranges),

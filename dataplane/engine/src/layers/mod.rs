@@ -24,8 +24,8 @@ mod vp9;
 pub(crate) use selector::MAX_OVERLOAD;
 pub use selector::Selector;
 
-use crate::codec::dependency_descriptor::Dependency;
-use crate::codec::{Codec, Detail, FrameInfo};
+use crate::codec::dependency_descriptor::{Dependency, Indication};
+use crate::codec::{Codec, Detail, FrameInfo, Keyframe};
 use crate::layer::Layer;
 use crate::packet::SourcePacket;
 
@@ -71,12 +71,23 @@ impl Shape {
 }
 
 /// Whether spatial layers inside a stream depend on each other in keyframes only, where a packet
-/// tells: it is of an upper layer between keyframes.
+/// tells: by the layers it refers to (VP9, of an upper layer between keyframes), or by who needs it
+/// (AV1, of the lowest layer there).
 pub(crate) fn observe(packet: &SourcePacket) -> Option<bool> {
     match &packet.frame.detail {
         Detail::Vp9 { descriptor, .. } => {
             let tells = packet.frame.spatial > 0 && descriptor.is_inter_picture();
             tells.then(|| !descriptor.is_inter_layer())
+        }
+        Detail::Dependency { .. } => {
+            let between = packet.frame.spatial == 0 && packet.frame.keyframe == Keyframe::No;
+            let described = packet.described.as_ref().filter(|_| between)?;
+            let Dependency { structure, active_targets, frame, .. } = &described.dependency;
+            let upper = structure.targets_by_quality().iter().find(|target| {
+                let layers = structure.target_layers(**target);
+                active_targets & 1 << **target != 0 && layers.is_some_and(|at| at.spatial > 0)
+            });
+            upper.map(|target| frame.indication(*target) == Indication::NotPresent)
         }
         _ => None,
     }
