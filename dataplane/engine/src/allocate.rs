@@ -80,9 +80,13 @@ impl Engine {
             slot.hold(hold);
             let id = slot.id;
             let sending = self.transports.get_mut(key).and_then(|t| t.sending.as_mut());
-            if let Some(sending) = sending.filter(|_| hold == Hold::All) {
-                let packets = sending.pacer.forget_slot(id);
-                sending.count_cut(packets);
+            match (hold, sending) {
+                (Hold::All, Some(sending)) => {
+                    let packets = sending.pacer.forget_slot(id);
+                    sending.count_cut(packets);
+                }
+                (Hold::Upper, Some(sending)) => sending.pacer.spare(id),
+                _ => {}
             }
             self.choose_layer(slot_key, now);
         }

@@ -152,6 +152,8 @@ pub struct Pacer<T> {
     held_since: Option<Instant>,
     /// Nothing new is to be made for it either.
     paused: bool,
+    /// But these go on: what is left of them is little.
+    spared: Vec<SlotId>,
     no_hold_before: Option<Instant>,
     probe: Option<Probe>,
     /// Slots that lost their packets and have not seen a keyframe since.
@@ -192,6 +194,7 @@ impl<T> Pacer<T> {
             queued_packets: 0,
             held_since: None,
             paused: false,
+            spared: Vec::new(),
             no_hold_before: None,
             probe: None,
             cut: Vec::new(),
@@ -222,6 +225,7 @@ impl<T> Pacer<T> {
                 if queue < HOLD_UNTIL_BELOW || now >= since + MAX_HOLD {
                     self.held_since = None;
                     self.paused = false;
+                    self.spared.clear();
                     self.no_hold_before = Some(now + HOLD_PAUSE);
                 }
             }
@@ -238,6 +242,13 @@ impl<T> Pacer<T> {
     #[must_use]
     pub fn held(&self) -> bool {
         self.held_since.is_some()
+    }
+
+    /// This slot goes on until the path's queue is shorter: what is left of it is little.
+    pub fn spare(&mut self, slot: SlotId) {
+        if self.held() && !self.spared.contains(&slot) {
+            self.spared.push(slot);
+        }
     }
 
     /// What would wait here until the path's queue is shorter is best not made at all. This ends
@@ -283,7 +294,11 @@ impl<T> Pacer<T> {
             return Verdict::Drop;
         }
         let key = self.is_of_keyframe(header);
-        if self.queued_packets == 0 && self.tokens > 0.0 && !self.held() {
+        let clear = match self.held() {
+            true => self.spared.contains(&header.slot) && !self.waits(header.slot),
+            false => self.queued_packets == 0,
+        };
+        if clear && self.tokens > 0.0 {
             return Verdict::Now(self.take(header.size));
         }
         Verdict::Wait(Place { queue: self.queue_of(header), key })
@@ -303,10 +318,13 @@ impl<T> Pacer<T> {
     /// The next packet that may leave now.
     pub fn poll(&mut self, now: Instant) -> Option<Release<T>> {
         self.fill(now);
-        if self.queued_packets == 0 || self.tokens <= 0.0 || self.held() {
+        if self.queued_packets == 0 || self.tokens <= 0.0 {
             return None;
         }
-        let waiting = self.queues.iter_mut().find_map(VecDeque::pop_front)?;
+        let waiting = match self.held() {
+            true => self.take_spared(),
+            false => self.queues.iter_mut().find_map(VecDeque::pop_front),
+        }?;
         self.forget(&waiting.header);
         let probe = self.take(waiting.header.size);
         Some(Release { header: waiting.header, item: waiting.item, probe, pushed: waiting.pushed })
@@ -360,7 +378,7 @@ impl<T> Pacer<T> {
         if self.probe.is_some() {
             return Some(filled + PROBE_TICK);
         }
-        if self.held() {
+        if self.held() && !self.spared.iter().any(|slot| self.waits(*slot)) {
             return Some(filled + HOLD_TICK);
         }
         if self.queued_packets == 0 {
@@ -396,6 +414,17 @@ impl<T> Pacer<T> {
             _ => {}
         }
         header.keyframe || open.is_some()
+    }
+
+    fn waits(&self, slot: SlotId) -> bool {
+        self.queues.iter().flatten().any(|waiting| waiting.header.slot == slot)
+    }
+
+    /// The first packet that leaves though all else is held.
+    fn take_spared(&mut self) -> Option<Waiting<T>> {
+        let Self { spared, queues, .. } = self;
+        let spares = |waiting: &Waiting<T>| spared.contains(&waiting.header.slot);
+        queues.iter_mut().find_map(|queue| queue.remove(queue.iter().position(spares)?))
     }
 
     /// Where a packet waits: behind those of its slot that wait already, else by importance.
@@ -645,6 +674,22 @@ mod tests {
         assert!(!pacer.set_path_queue(HOLD_ABOVE + MS, start + 200 * MS), "nor stops it twice");
         assert!(!pacer.set_path_queue(Duration::ZERO, start + 300 * MS));
         assert!(!pacer.held() && !pacer.paused());
+    }
+
+    #[test]
+    fn what_is_spared_goes_on_in_order_while_the_rest_is_held() {
+        let now = Instant::now();
+        let mut pacer = pacer();
+        saturate(&mut pacer, now);
+        assert_eq!(pacer.push(video(SCREEN, 2), 20, now), Pushed::Queued);
+        pacer.set_path_queue(HOLD_ABOVE + MS, now);
+        pacer.spare(CAMERA);
+        assert_eq!(pacer.push(video(CAMERA, 1), 13, now + 60 * MS), Pushed::Queued, "12 waits");
+        let released = drain(&mut pacer, now + 60 * MS, 100 * MS);
+        assert_eq!(released.iter().map(|(_, item)| *item).collect::<Vec<_>>(), [12, 13]);
+        assert_eq!(pacer.push(video(CAMERA, 1), 14, now + 200 * MS), Pushed::Now(None));
+        pacer.set_path_queue(Duration::ZERO, now + 250 * MS);
+        assert_eq!(drain(&mut pacer, now + 250 * MS, 50 * MS)[0].1, 20);
     }
 
     #[test]

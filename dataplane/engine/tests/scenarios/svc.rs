@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use airside_engine::codec::{Codec, Detail, Keyframe};
 use airside_engine::command::{Command, MediaKind, Source};
@@ -80,6 +81,8 @@ struct Camera {
     /// Pictures since the last keyframe.
     next: usize,
     asked: u64,
+    /// Bytes added to each packet, by layer of a single stream.
+    ballast: [usize; 3],
 }
 
 impl Camera {
@@ -93,7 +96,7 @@ impl Camera {
         let alice = sim.connect();
         let payload = encoder.payload();
         let published = sim.publish_as(alice, MediaKind::Video, Source::Local, streams, &[payload]);
-        Self { published, encoder, started: false, next: 0, asked: 0 }
+        Self { published, encoder, started: false, next: 0, asked: 0, ballast: [0; 3] }
     }
 
     fn watch(&mut self, sim: &mut Sim) -> Subscribed {
@@ -110,7 +113,10 @@ impl Camera {
             let key = !self.started || asked > self.asked;
             self.asked = asked;
             self.next = if key { 0 } else { self.next };
-            for sent in self.encoder.picture(key, self.next) {
+            let picture = self.encoder.picture(key, self.next);
+            let count = picture.len();
+            for (at, mut sent) in picture.into_iter().enumerate() {
+                sent.payload.resize(sent.payload.len() + self.ballast[at * 3 / count], 0);
                 let packet = GeneratedPacket {
                     layer: sent.stream,
                     timestamp: sent.timestamp,
@@ -417,5 +423,42 @@ fn promise_37_one_who_looks_gets_keyframes_alone_and_the_others_everything() {
         looks.see_all(sim.take_received(agent));
         let (pictures, keyframes) = (looks.pictures, looks.keyframes);
         assert!(pictures >= 98, "{seed}: {pictures}, of them {keyframes} keyframes");
+    }
+}
+
+/// Layers of 70, 170 and 580 kbit/s, through 2 Mbit/s and then 250 kbit/s.
+#[test]
+fn promise_10_a_smaller_layer_of_one_stream_comes_without_a_freeze() {
+    for (seed, encoder, keyframes) in [
+        (71, Encoder::Av1(Box::new(Av1::new(3, 3, false))), 1),
+        (72, Encoder::Vp9(Box::new(Vp9::new(3, false))), 1),
+        (73, Encoder::Av1(Box::new(Av1::new(3, 3, true))), 3),
+        (74, Encoder::Vp9(Box::new(Vp9::new(3, true))), 3),
+    ] {
+        let mut sim = Sim::new(seed, 1);
+        let mut camera = Camera::new(&mut sim, encoder);
+        camera.ballast = [100, 300, 1150];
+        camera.film(&mut sim, 10);
+        let slot = camera.watch(&mut sim);
+        let address = sim.nodes[slot.subscriber.node].address;
+        sim.network.narrow(address, "rate=2000000 queue_ms=2000 delay_ms=20");
+        camera.film(&mut sim, 200);
+        let top = |packet: &Arc<SourcePacket>| packet.frame.spatial == 2;
+        assert!(sim.received(slot).iter().rev().take(20).any(top), "{seed}");
+        sim.take_received(slot);
+        let (closed, asked) = (sim.now, camera.asked);
+        sim.network.narrow(address, "rate=250000");
+        camera.film(&mut sim, 150);
+
+        let packets = sim.take_received(slot);
+        let ends = packets.iter().filter(|packet| packet.marker).map(|packet| packet.arrival);
+        let ends: Vec<_> = std::iter::once(closed).chain(ends).collect();
+        let freeze = ends.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        let large = packets.iter().filter(|packet| top(packet)).map(|packet| packet.arrival);
+        // The last of it comes behind a queue of up to a second.
+        let gone = large.max().unwrap() - closed;
+        assert!(gone < Duration::from_millis(1500), "{seed}: the larger picture for {gone:?} more");
+        assert!(freeze < Duration::from_millis(500), "{seed}: frozen for {freeze:?}");
+        assert!(camera.asked - asked <= keyframes, "{seed}: {} keyframes", camera.asked - asked);
     }
 }
