@@ -8,3 +8,4 @@ mod repair;
 mod srtp;
 mod stage;
 mod streams;
+mod traces;
