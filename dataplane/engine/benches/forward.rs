@@ -268,19 +268,8 @@ fn client(server: &mut Engine, identity: &Identity, id: u64, now: Instant) -> Cl
         password: format!("password-of-{name}-{id}-long-enough"),
     };
     let remote = |ice, candidates| SetRemote {
-        transport,
-        ice: Some(ice),
-        fingerprints: vec![("sha-256".into(), identity.fingerprint_sha256().to_vec())],
         candidates,
-        extensions: EXTENSIONS.to_vec(),
-        allow_mixed: true,
-        transport_cc: true,
-        remb: false,
-        data: false,
-        dtls_active: None,
-        opens_channels: false,
-        congestion_control: false,
-        playout_delay: None,
+        ..SetRemote::of_media(transport, ice, &identity.fingerprint_sha256(), &EXTENSIONS)
     };
     let add = |role, local| {
         let room = RoomId(1);

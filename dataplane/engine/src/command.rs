@@ -212,6 +212,33 @@ pub struct SetRemote {
     pub playout_delay: Option<PlayoutDelay>,
 }
 
+impl SetRemote {
+    /// What a peer with media alone agrees on: transport-wide feedback, no data, nothing limited.
+    #[must_use]
+    pub fn of_media(
+        transport: TransportId,
+        ice: IceCredentials,
+        sha256: &[u8],
+        extensions: &[(u8, ExtensionKind)],
+    ) -> Self {
+        Self {
+            transport,
+            ice: Some(ice),
+            fingerprints: vec![("sha-256".to_owned(), sha256.to_vec())],
+            candidates: Vec::new(),
+            extensions: extensions.to_vec(),
+            allow_mixed: true,
+            transport_cc: true,
+            remb: false,
+            data: false,
+            opens_channels: false,
+            dtls_active: None,
+            congestion_control: false,
+            playout_delay: None,
+        }
+    }
+}
+
 /// Audio or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaKind {

@@ -9,6 +9,11 @@ pub const MAX_DATAGRAM_LEN: usize = 1472;
 /// Datagrams of one turn before the arena grows.
 const ARENA_DATAGRAMS: usize = 256;
 const ARENA_LEN: usize = ARENA_DATAGRAMS * MAX_DATAGRAM_LEN;
+/// A larger arena is given back to the system once so many turns in a row have left most of it unused:
+/// one burst to a crowd would keep its megabytes for good otherwise.
+const CALM_TURNS: u32 = 4096;
+/// Most is unused below this part.
+const CALM_PART: usize = 4;
 
 /// How bytes of a tuple travel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,6 +71,8 @@ pub struct TransmitArena {
     bytes: Vec<u8>,
     used: usize,
     entries: Vec<Transmit>,
+    /// Turns since it was last used well.
+    calm: u32,
 }
 
 impl Default for TransmitArena {
@@ -78,7 +85,8 @@ impl TransmitArena {
     /// An empty one, with room for a turn.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0; ARENA_LEN], used: 0, entries: Vec::with_capacity(ARENA_DATAGRAMS) }
+        let entries = Vec::with_capacity(ARENA_DATAGRAMS);
+        Self { bytes: vec![0; ARENA_LEN], used: 0, entries, calm: 0 }
     }
 
     /// What is to be sent, in order.
@@ -105,10 +113,16 @@ impl TransmitArena {
         self.entries.is_empty()
     }
 
-    /// Forgets everything; keeps the memory. To be called once it is sent.
+    /// Forgets everything; keeps the memory that turns like this one need. To be called once it is
+    /// sent.
     pub fn clear(&mut self) {
+        let calm = self.bytes.len() > ARENA_LEN && self.used < self.bytes.len() / CALM_PART;
+        self.calm = if calm { self.calm + 1 } else { 0 };
         self.used = 0;
         self.entries.clear();
+        if self.calm > CALM_TURNS {
+            *self = Self::new();
+        }
     }
 
     /// Copies a finished datagram.
@@ -164,6 +178,28 @@ mod tests {
         assert_eq!(arena.bytes(), b"onetwo");
         arena.clear();
         assert!(arena.is_empty() && arena.bytes().is_empty());
+    }
+
+    #[test]
+    fn what_a_burst_took_is_given_back_after_a_while() {
+        let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+        let tuple = Tuple { protocol: Protocol::Udp, local: 0, remote };
+        let mut arena = TransmitArena::new();
+        let mut turn = |datagrams: usize| {
+            (0..datagrams).for_each(|_| arena.push(tuple, &[7; 1200]));
+            arena.clear();
+            arena.bytes.len()
+        };
+        let large = turn(40 * ARENA_DATAGRAMS);
+        assert!(large > 30 * ARENA_LEN);
+        for at in 0..2 * CALM_TURNS {
+            // A burst each second or so keeps it.
+            assert_eq!(turn(if at % 1000 == 0 { 20 * ARENA_DATAGRAMS } else { 10 }), large);
+        }
+        for _ in 0..=CALM_TURNS {
+            turn(10);
+        }
+        assert_eq!(turn(10), ARENA_LEN);
     }
 
     #[test]

@@ -8,16 +8,17 @@
 //! - one left out only after its place was given leaves a hole that maps to nothing.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 #[derive(Debug, Clone, Copy)]
-struct Range {
+struct Run {
     first: u64,
     last: u64,
     /// `out = source + shift`.
     shift: i64,
 }
 
-impl Range {
+impl Run {
     fn out(&self, src: u64) -> u64 {
         src.wrapping_add_signed(self.shift)
     }
@@ -26,7 +27,7 @@ impl Range {
 /// A bounded, order preserving, invertible map from source to output numbers.
 #[derive(Debug)]
 pub(crate) struct OffsetMap {
-    ranges: VecDeque<Range>,
+    ranges: VecDeque<Run>,
     max_ranges: usize,
     /// Highest source number kept or left out.
     highest: u64,
@@ -94,10 +95,21 @@ impl OffsetMap {
         };
         self.ranges.remove(at);
         if src < range.last {
-            self.insert(at, Range { first: src + 1, ..range });
+            self.insert(at, Run { first: src + 1, ..range });
         }
         if range.first < src {
-            self.insert(at, Range { last: src - 1, ..range });
+            self.insert(at, Run { last: src - 1, ..range });
+        }
+    }
+
+    /// Leaves out numbers in a row, all above [`Self::highest`].
+    pub(crate) fn exclude_new(&mut self, numbers: Range<u64>) {
+        let Range { start: first, end } = numbers;
+        debug_assert!(first > self.highest);
+        if first >= self.start && first < end {
+            self.reserve_through(first - 1);
+            self.highest = end - 1;
+            self.shift = self.shift.wrapping_sub_unsigned(end - first);
         }
     }
 
@@ -139,14 +151,14 @@ impl OffsetMap {
                 range.last = src;
             }
             _ => {
-                let range = Range { first: self.highest + 1, last: src, shift: self.shift };
+                let range = Run { first: self.highest + 1, last: src, shift: self.shift };
                 self.insert(self.ranges.len(), range);
             }
         }
         self.highest = src;
     }
 
-    fn insert(&mut self, at: usize, range: Range) {
+    fn insert(&mut self, at: usize, range: Run) {
         let full = self.ranges.len() == self.max_ranges;
         if full {
             self.ranges.pop_front();

@@ -176,7 +176,7 @@ impl Engine {
         };
         if observed {
             for at in 0..self.tracks[key].fanout.len() {
-                self.follow_form(self.tracks[key].fanout[at].slot);
+                self.follow_form_of(key, at);
             }
         }
         self.turn.push((key, Arc::clone(&packet)));
@@ -187,14 +187,25 @@ impl Engine {
 
     /// Chooses anew in which form a slot gets its audio.
     pub(crate) fn follow_form(&mut self, key: usize) {
-        let Some(slot) = self.slots.get(key) else { return };
-        let estimate = self.left_for_sound(slot.transport);
-        let slot = &mut self.slots[key];
-        let Some(bound) = slot.bound.as_ref() else { return };
-        let Some(track) = self.tracks.get_mut(bound.track) else { return };
-        let form = slot.follow_form(track, estimate);
-        if let Some(entry) = track.fanout.iter_mut().find(|entry| entry.slot == key) {
-            entry.form = form;
+        let bound = self.slots.get(key).and_then(|slot| slot.bound.as_ref());
+        let Some((track_key, track)) =
+            bound.and_then(|bound| Some((bound.track, self.tracks.get(bound.track)?)))
+        else {
+            return;
+        };
+        if let Some(at) = track.fanout.iter().position(|entry| entry.slot == key) {
+            self.follow_form_of(track_key, at);
+        }
+    }
+
+    /// The same by its place in the track's fan-out: a publisher that goes from RED to plain and back
+    /// must not make us search all receivers for each of them.
+    fn follow_form_of(&mut self, track: usize, at: usize) {
+        let Fanout { slot, receiver, .. } = self.tracks[track].fanout[at];
+        let estimate = self.left_for_sound(receiver);
+        let track = &mut self.tracks[track];
+        if let Some(slot) = self.slots.get_mut(slot) {
+            track.fanout[at].form = slot.follow_form(track, estimate);
         }
     }
 

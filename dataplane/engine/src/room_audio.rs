@@ -65,6 +65,7 @@ pub(crate) enum Heard {
 /// The voices of one room on this worker.
 #[derive(Debug)]
 pub(crate) struct RoomAudio {
+    /// By key of the track: each packet looks its voice up.
     voices: Vec<Voice>,
     speakers: Speakers<TrackId>,
     speaking: Vec<TrackId>,
@@ -84,6 +85,26 @@ impl RoomAudio {
             places,
             wake: Wake::default(),
         }
+    }
+
+    fn add(&mut self, track: usize, id: TrackId) {
+        let voice = Voice {
+            track,
+            id,
+            level: AudioLevel::default(),
+            speech: Speech::default(),
+            last_timestamp: None,
+            silence: Duration::ZERO,
+            withheld: false,
+        };
+        if let Err(place) = self.place(track) {
+            self.voices.insert(place, voice);
+        }
+    }
+
+    /// Where a track's voice is, or would be.
+    fn place(&self, track: usize) -> Result<usize, usize> {
+        self.voices.binary_search_by_key(&track, |voice| voice.track)
     }
 
     fn is_large(&self) -> bool {
@@ -113,22 +134,14 @@ impl Engine {
         }
         let places = self.voices;
         let audio = self.rooms.entry(room).or_insert_with(|| RoomAudio::new(places));
-        audio.voices.push(Voice {
-            track: key,
-            id: track.id,
-            level: AudioLevel::default(),
-            speech: Speech::default(),
-            last_timestamp: None,
-            silence: Duration::ZERO,
-            withheld: false,
-        });
+        audio.add(key, track.id);
         self.timers.arm(TimerKey::Room(room), &mut audio.wake, now + INTERVAL);
     }
 
     pub(crate) fn leave_room_audio(&mut self, room: RoomId, key: usize) {
         let Some(audio) = self.rooms.get_mut(&room) else { return };
         audio.gates.remove(key);
-        let Some(place) = audio.voices.iter().position(|voice| voice.track == key) else { return };
+        let Ok(place) = audio.place(key) else { return };
         let mut voice = audio.voices.remove(place);
         if let Some(edge) = voice.speech.finish() {
             self.out.events.push(speech_event(room, voice.id, edge));
@@ -140,9 +153,8 @@ impl Engine {
         let track = &self.tracks[key];
         let Some(audio) = self.rooms.get_mut(&track.room) else { return Heard::Pass };
         let large = audio.is_large();
-        let Some(voice) = audio.voices.iter_mut().find(|voice| voice.track == key) else {
-            return Heard::Pass;
-        };
+        let Ok(place) = audio.place(key) else { return Heard::Pass };
+        let voice = &mut audio.voices[place];
         if packet.late {
             return if voice.withheld { Heard::Withhold } else { Heard::Pass };
         }
@@ -257,5 +269,25 @@ impl Engine {
         } else {
             self.timers.arm(TimerKey::Room(room), &mut audio.wake, now + INTERVAL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn voices_are_found_in_whatever_order_they_come() {
+        let mut audio = RoomAudio::new(0);
+        // Keys of tracks that ended are used again.
+        for key in [5, 2, 9, 0, 7, 2] {
+            audio.add(key, TrackId(key as u64));
+        }
+        assert_eq!(audio.voices.len(), 5, "none twice");
+        for key in [0, 2, 5, 7, 9] {
+            let place = audio.place(key).unwrap();
+            assert_eq!(audio.voices[place].id, TrackId(key as u64));
+        }
+        assert!(audio.place(3).is_err());
     }
 }

@@ -130,10 +130,13 @@ impl Sending {
     /// The peer tells what arrived.
     pub(crate) fn on_feedback(&mut self, feedback: &Twcc<'_>, now: Instant) {
         self.heard = true;
+        let base = feedback.base_sequence;
+        let known = self.estimator.remembered(base, feedback.status_count);
         let mut received = feedback.received().peekable();
+        while received.next_if(|(number, _)| number.wrapping_sub(base) < known.start).is_some() {}
         let clock = &mut self.arrivals;
-        let packets = (0..feedback.status_count).map(|at| {
-            let number = feedback.base_sequence.wrapping_add(at);
+        let packets = known.map(|at| {
+            let number = base.wrapping_add(at);
             let arrival = received.next_if(|(arrived, _)| *arrived == number);
             let at_us = arrival.map(|(_, at_us)| clock.unwrap(at_us));
             (number, at_us.map(|at_us| Duration::from_micros(from_origin(at_us))))

@@ -8,6 +8,8 @@
 //! Giving an output number twice would repeat an AES-GCM nonce, so duplicates are refused here and
 //! not only by replay windows: a packet may come on its own SSRC and by RTX (RFC 7714, 8.4).
 
+use std::ops::Range;
+
 use crate::offset_map::OffsetMap;
 
 /// First number of a stream is in 1..=32767: a receiver that misses the packets before the first
@@ -128,6 +130,22 @@ impl SeqMap {
             return;
         }
         self.map.exclude(seq);
+    }
+
+    /// The same for numbers in a row. New ones, of which a publisher can leave out thousands with each
+    /// packet, are one step.
+    pub fn exclude_all(&mut self, source: u32, numbers: Range<u64>) {
+        if self.source != Some(source) {
+            return;
+        }
+        let new = numbers.start.max(self.map.highest() + 1);
+        for late in numbers.start..new.min(numbers.end) {
+            self.exclude(source, late);
+        }
+        if new < numbers.end {
+            self.advance(numbers.end - 1);
+            self.map.exclude_new(new..numbers.end);
+        }
     }
 
     /// Which packet was, or would have been, sent as `out`. None: that number never existed.
@@ -329,6 +347,29 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn numbers_left_out_in_a_row_are_left_out_one_by_one(
+            steps in prop::collection::vec((0u64..6, 0u64..1500, any::<bool>()), 1..60),
+        ) {
+            let (mut one, mut all) = (SeqMap::new(7, 1000), SeqMap::new(7, 1000));
+            one.switch(CAMERA, 100, false);
+            all.switch(CAMERA, 100, false);
+            let mut next = 101;
+            for (back, count, lost) in steps {
+                let first = next + u64::from(lost) - back;
+                for number in first..first + count {
+                    one.exclude(CAMERA, number);
+                }
+                all.exclude_all(CAMERA, first..first + count);
+                next = next.max(first + count) + 1;
+                prop_assert_eq!(one.map(CAMERA, next), all.map(CAMERA, next));
+                for number in next - 6..next {
+                    prop_assert_eq!(one.get(CAMERA, number), all.get(CAMERA, number));
+                    prop_assert_eq!(one.map(CAMERA, number), all.map(CAMERA, number));
+                }
+            }
+        }
+
         /// `order` is a shuffled stream of which some packets are lost and some are unwanted.
         #[test]
         fn any_interleaving_gives_a_true_map(

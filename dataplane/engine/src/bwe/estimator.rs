@@ -1,5 +1,6 @@
 //! The estimate of one transport: puts the parts together.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bwe::aimd::Aimd;
@@ -194,6 +195,13 @@ impl SendSide {
         if let Some(id) = probe {
             self.prober.on_sent(id, size);
         }
+    }
+
+    /// Which of `count` numbers from `base` on are worth telling to [`Self::on_feedback`], as distances
+    /// from `base`.
+    #[must_use]
+    pub fn remembered(&self, base: u16, count: u16) -> Range<u16> {
+        self.history.remembered(base, count)
     }
 
     /// One feedback message: for each number it covers, when it arrived on the peer's clock (any

@@ -1,5 +1,6 @@
 //! What was sent and not yet acknowledged, by transport-wide sequence number.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bwe::probe::ProbeId;
@@ -115,6 +116,16 @@ impl History {
         (arrival.is_some() || !was_lost).then_some(Outcome { sent, arrival, was_lost })
     }
 
+    /// Which of `count` numbers from `base` on may be in the ring, as distances from `base`. A few bytes
+    /// can tell of 65535 packets that were never sent.
+    pub(super) fn remembered(&self, base: u16, count: u16) -> Range<u16> {
+        let first = self.extend(base, false);
+        let oldest = self.next_seq.saturating_sub(self.entries.len() as u64);
+        let within = |number: u64| number.saturating_sub(first).min(count.into()) as u16;
+        let (from, to) = (within(oldest), within(self.next_seq));
+        from..to
+    }
+
     /// Bytes sent after the newest packet that the peer has told of.
     pub(super) fn in_flight(&self) -> usize {
         self.total.wrapping_sub(self.told.1) as usize
@@ -155,6 +166,22 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn only_what_was_sent_and_may_be_remembered_is_looked_at() {
+        let (mut history, now) = (History::new(), Instant::now());
+        assert_eq!(history.remembered(0, u16::MAX), 0..0, "nothing was sent");
+        for i in 65_000..65_600_u32 {
+            history.sent(i as u16, 100, None, now + MS * (i - 65_000));
+        }
+        let last = 65_599_u32 as u16;
+        assert_eq!(history.remembered(last - 9, 10), 0..10);
+        assert_eq!(history.remembered(last - 9, u16::MAX), 0..10, "what was never sent");
+        let len = history.entries.len() as u16;
+        assert_eq!(history.remembered(last.wrapping_sub(20_000), 20_001), 20_001 - len..20_001);
+        assert_eq!(history.remembered(last.wrapping_sub(20_000), 10), 10..10, "what is too old");
+        assert_eq!(history.remembered(last + 1, 100), 0..0);
+    }
 
     #[test]
     fn numbers_wrap_and_resolve_once() {

@@ -15,7 +15,11 @@
 
 mod channel;
 mod dcep;
+mod events;
+mod inward;
+mod outward;
 mod packet;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -23,19 +27,19 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use airside_dtls::{MAX_DATA_LEN, Role};
 use bytes::Bytes;
 use sctp_proto::{
-    Association, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, Event,
-    PayloadProtocolIdentifier, ServerConfig, StreamEvent, TransportConfig,
+    Association, ClientConfig, DatagramEvent, Endpoint, EndpointConfig, ServerConfig,
+    TransportConfig,
 };
 
 pub use dcep::{ChannelConfig, MAX_LABEL_LEN, Reliability};
+pub use events::{OpenError, SctpEvent, SctpStats, SendError};
 
-use channel::{Channel, protocol_of};
-use dcep::Dcep;
+use channel::Channel;
 
 /// Longest message in and out, in bytes; goes into SDP as `a=max-message-size`. LiveKit's clients
 /// stop at 64 000, and a larger one would hold up everything behind it.
@@ -48,10 +52,6 @@ pub const MAX_CHANNELS: usize = 64;
 pub const MAX_RELIABLE_BUFFER: usize = 1024 * 1024;
 /// Unacknowledged data of one lossy channel, in bytes: more would only arrive stale.
 pub const MAX_LOSSY_BUFFER: usize = 64 * 1024;
-/// Unacknowledged messages of one association. Each costs some 300 bytes besides its data.
-const MAX_HELD_MESSAGES: usize = 4096;
-/// A reliable receiver that stays full for so long is reported.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
 
 /// Largest packet: the largest multiple of 4 that fits into one DTLS record.
 const MAX_PACKET_LEN: usize = MAX_DATA_LEN / 4 * 4;
@@ -74,79 +74,6 @@ const RTO_MAX_MS: u64 = 5000;
 /// The address is DTLS's business; SCTP wants one all the same.
 const NO_ADDRESS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), SCTP_PORT);
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SctpEvent {
-    /// Channels can be opened and messages sent.
-    Up,
-    /// Over; nothing follows. The peer aborted, broke the protocol or went beyond a limit.
-    Lost,
-    /// The peer opened a channel.
-    ChannelOpened {
-        /// Its stream id, the handle for everything else.
-        channel: u16,
-        /// What the peer asked for, which holds in both directions.
-        config: ChannelConfig,
-    },
-    /// One message.
-    Message {
-        /// On which channel.
-        channel: u16,
-        /// Bytes rather than text. Text is not checked for UTF-8.
-        binary: bool,
-        /// At most [`MAX_MESSAGE_LEN`] bytes.
-        data: Bytes,
-    },
-    /// The peer closed a channel.
-    ChannelClosed {
-        /// Which.
-        channel: u16,
-    },
-    /// The receiver of reliable messages has been full for 5 s: messages to it are lost, cut it off.
-    Stalled,
-}
-
-/// Why a message was not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The receiver does not keep up.
-    #[error("data channel is full")]
-    Full,
-    /// No such open channel.
-    #[error("no such data channel")]
-    NoChannel,
-    /// More than [`MAX_MESSAGE_LEN`] bytes.
-    #[error("message is too long")]
-    TooBig,
-}
-
-/// Why a channel could not be opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// The association is lost.
-    #[error("SCTP association is lost")]
-    Lost,
-    /// [`MAX_CHANNELS`] are open, or the id is taken.
-    #[error("no free data channel")]
-    NoneFree,
-    /// Label or protocol are longer than [`MAX_LABEL_LEN`].
-    #[error("label is too long")]
-    BadLabel,
-}
-
-/// What has been counted so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SctpStats {
-    /// Packets that did not pass inspection.
-    pub rejected_packets: u64,
-    /// Messages longer than the limit, on no channel, or of a kind we do not know.
-    pub rejected_messages: u64,
-    /// Channels that the peer could not have.
-    pub rejected_channels: u64,
-    /// Messages that were not taken because a channel was full.
-    pub dropped_messages: u64,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -301,116 +228,10 @@ impl SctpAssociation {
         self.events.pop_front()
     }
 
-    /// Opens a channel with DCEP; may be called before the association is up. Messages can be sent
-    /// once it is.
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn open_channel(&mut self, config: ChannelConfig, now: Instant) -> Result<u16, OpenError> {
-        if config.label.len() > MAX_LABEL_LEN || config.protocol.len() > MAX_LABEL_LEN {
-            return Err(OpenError::BadLabel);
-        }
-        if self.state == State::Lost {
-            return Err(OpenError::Lost);
-        }
-        let id = (self.first_id..packet::MAX_STREAMS)
-            .step_by(2)
-            .find(|id| !self.channels.contains_key(id) && !self.closing.contains(id))
-            .filter(|_| self.channels.len() < MAX_CHANNELS)
-            .ok_or(OpenError::NoneFree)?;
-        self.channels.insert(id, Channel::new(config, true));
-        if self.state == State::Up {
-            self.contained(|this| this.announce(id));
-            self.collect(now);
-        }
-        Ok(id)
-    }
-
-    /// Adds a channel that both ends know without DCEP (`negotiated: true` in a browser).
-    ///
-    /// # Errors
-    /// See [`OpenError`].
-    pub fn add_negotiated(&mut self, id: u16, config: ChannelConfig) -> Result<(), OpenError> {
-        if self.state == State::Lost {
-            return Err(OpenError::Lost);
-        }
-        if id >= packet::MAX_STREAMS
-            || self.channels.len() >= MAX_CHANNELS
-            || self.channels.contains_key(&id)
-            || self.closing.contains(&id)
-        {
-            return Err(OpenError::NoneFree);
-        }
-        self.channels.insert(id, Channel::new(config, false));
-        if self.state == State::Up {
-            self.contained(|this| this.open_stream(id));
-        }
-        Ok(())
-    }
-
-    /// Closes a channel; its id may be used again once the peer has agreed.
-    pub fn close_channel(&mut self, channel: u16, now: Instant) {
-        if self.channels.remove(&channel).is_some() {
-            self.closing.insert(channel);
-            self.contained(|this| this.reset(channel));
-            self.collect(now);
-        }
-    }
-
-    /// Queues one message. `data` is shared, not copied.
-    ///
-    /// # Errors
-    /// See [`SendError`]. After `Full` on a reliable channel the receiver misses a message; when that
-    /// goes on for 5 s, [`SctpEvent::Stalled`] says to cut it off.
-    pub fn send(
-        &mut self,
-        channel: u16,
-        binary: bool,
-        data: &Bytes,
-        now: Instant,
-    ) -> Result<(), SendError> {
-        if data.len() > MAX_MESSAGE_LEN {
-            return Err(SendError::TooBig);
-        }
-        if self.state != State::Up {
-            return Err(SendError::NoChannel);
-        }
-        let reliable = self.channels.get(&channel).ok_or(SendError::NoChannel)?.is_reliable();
-        self.update_held();
-        if !self.has_room(channel, data.len(), reliable) {
-            self.stats.dropped_messages += 1;
-            if reliable {
-                self.on_full(now);
-            }
-            return Err(SendError::Full);
-        }
-        let data = if data.is_empty() {
-            (protocol_of(binary, true), Bytes::from_static(&[0]))
-        } else {
-            (protocol_of(binary, false), data.clone())
-        };
-        let sent = self.contained(|this| this.write(channel, data.0, data.1));
-        self.collect(now);
-        if sent == Some(true) { Ok(()) } else { Err(SendError::NoChannel) }
-    }
-
-    /// Bytes on a channel that the peer has not acknowledged, whole messages counted.
-    #[must_use]
-    pub fn buffered_amount(&mut self, channel: u16) -> usize {
-        self.update_held();
-        self.channels.get(&channel).map_or(0, Channel::held_bytes)
-    }
-
     /// Whether messages can be sent.
     #[must_use]
     pub fn is_up(&self) -> bool {
         self.state == State::Up
-    }
-
-    /// What is known about an open channel.
-    #[must_use]
-    pub fn channel(&self, channel: u16) -> Option<&ChannelConfig> {
-        self.channels.get(&channel).map(|found| &found.config)
     }
 
     /// Counters since the start.
@@ -447,205 +268,6 @@ impl SctpAssociation {
                 }
             }
         });
-    }
-
-    fn drain_events(&mut self, now: Instant) {
-        loop {
-            let Some(event) = self.association.as_mut().and_then(Association::poll) else { return };
-            match event {
-                Event::Connected => self.on_connected(),
-                Event::AssociationLost { .. } | Event::HandshakeFailed { .. } => {
-                    self.collect(now);
-                    return self.lose();
-                }
-                Event::Stream(StreamEvent::Readable { id }) => self.read(id),
-                Event::Stream(StreamEvent::Finished { id }) => self.on_closed(id),
-                Event::Stream(StreamEvent::ResetComplete { id }) => {
-                    self.closing.remove(&id);
-                }
-                // Opened, Available, resets and counters: channels are ours to keep.
-                _ => {}
-            }
-        }
-    }
-
-    fn on_connected(&mut self) {
-        if self.state != State::Connecting {
-            return;
-        }
-        self.state = State::Up;
-        self.events.push_back(SctpEvent::Up);
-        let waiting: Vec<(u16, bool)> =
-            self.channels.iter().map(|(id, channel)| (*id, channel.waits_for_ack)).collect();
-        for (id, with_dcep) in waiting {
-            if with_dcep {
-                self.announce(id);
-            } else {
-                self.open_stream(id);
-            }
-        }
-    }
-
-    /// Makes the stream of a channel of ours and sends the OPEN.
-    fn announce(&mut self, id: u16) {
-        self.open_stream(id);
-        let open = self.channels.get(&id).map(|channel| Dcep::Open(channel.config.clone()));
-        if let Some(Ok(open)) = open.map(|open| open.build()) {
-            self.write(id, PayloadProtocolIdentifier::Dcep, open.into());
-        }
-    }
-
-    fn open_stream(&mut self, id: u16) {
-        if let Some(association) = &mut self.association {
-            // The peer may have made it first, by sending on it.
-            let _ = association.open_stream(id, PayloadProtocolIdentifier::Binary);
-        }
-        self.apply_params(id);
-    }
-
-    fn apply_params(&mut self, id: u16) {
-        let (Some(association), Some(channel)) = (&mut self.association, self.channels.get(&id))
-        else {
-            return;
-        };
-        let (unordered, kind, value) = channel.sctp_params();
-        if let Ok(mut stream) = association.stream(id) {
-            let _ = stream.set_reliability_params(unordered, kind, value);
-        }
-    }
-
-    /// False when the stream is closed, or closing.
-    fn write(&mut self, id: u16, protocol: PayloadProtocolIdentifier, data: Bytes) -> bool {
-        let Some(association) = &mut self.association else { return false };
-        let Ok(mut stream) = association.stream(id) else { return false };
-        let len = data.len();
-        let written = stream.set_default_payload_type(protocol).is_ok()
-            && stream.write_chunks(&mut [data]).is_ok();
-        if let Some(channel) = self.channels.get_mut(&id).filter(|_| written) {
-            channel.on_written(len);
-        }
-        written
-    }
-
-    fn reset(&mut self, id: u16) {
-        if let Some(Ok(mut stream)) =
-            self.association.as_mut().map(|association| association.stream(id))
-        {
-            let _ = stream.close();
-        }
-    }
-
-    fn read(&mut self, id: u16) {
-        loop {
-            let Some(association) = &mut self.association else { return };
-            let Ok(mut stream) = association.stream(id) else { return };
-            let Ok(Some(chunks)) = stream.read() else { return };
-            self.received_chunks = self.received_chunks.saturating_sub(chunks.chunks.len());
-            let mut data = vec![0; chunks.len()];
-            if chunks.read(&mut data).is_ok() {
-                self.on_message(id, chunks.ppi, data.into());
-            }
-        }
-    }
-
-    fn on_message(&mut self, id: u16, protocol: PayloadProtocolIdentifier, data: Bytes) {
-        use PayloadProtocolIdentifier as Ppid;
-        let (binary, data) = match protocol {
-            Ppid::Dcep => return self.on_dcep(id, &data),
-            Ppid::String => (false, data),
-            Ppid::Binary => (true, data),
-            Ppid::StringEmpty => (false, Bytes::new()),
-            Ppid::BinaryEmpty => (true, Bytes::new()),
-            Ppid::Unknown => {
-                self.stats.rejected_messages += 1;
-                return;
-            }
-        };
-        if data.len() > MAX_MESSAGE_LEN || !self.channels.contains_key(&id) {
-            self.stats.rejected_messages += 1;
-            return;
-        }
-        // Data says that the peer knows the channel, as an ACK does (RFC 8832, section 6).
-        self.acknowledged(id);
-        self.events.push_back(SctpEvent::Message { channel: id, binary, data });
-    }
-
-    fn on_dcep(&mut self, id: u16, data: &[u8]) {
-        match Dcep::parse(data) {
-            Ok(Dcep::Ack) => self.acknowledged(id),
-            // Not repeated by any peer, since it travels reliably; a second one changes nothing.
-            Ok(Dcep::Open(_)) if self.channels.contains_key(&id) => {
-                self.stats.rejected_channels += 1;
-            }
-            Ok(Dcep::Open(config)) if self.channels.len() < MAX_CHANNELS => {
-                self.closing.remove(&id);
-                self.channels.insert(id, Channel::new(config.clone(), false));
-                self.apply_params(id);
-                self.write(id, PayloadProtocolIdentifier::Dcep, Bytes::from_static(&[2]));
-                self.events.push_back(SctpEvent::ChannelOpened { channel: id, config });
-            }
-            Ok(Dcep::Open(_)) | Err(_) => {
-                self.stats.rejected_channels += 1;
-                if !self.channels.contains_key(&id) {
-                    self.reset(id);
-                }
-            }
-        }
-    }
-
-    fn acknowledged(&mut self, id: u16) {
-        if let Some(channel) = self.channels.get_mut(&id).filter(|channel| channel.waits_for_ack) {
-            channel.waits_for_ack = false;
-            self.apply_params(id);
-        }
-    }
-
-    fn on_closed(&mut self, id: u16) {
-        self.closing.insert(id);
-        if self.channels.remove(&id).is_some() {
-            self.events.push_back(SctpEvent::ChannelClosed { channel: id });
-        }
-    }
-
-    fn update_held(&mut self) {
-        let Some(association) = &mut self.association else { return };
-        for (id, channel) in &mut self.channels {
-            let buffered = association.stream(*id).and_then(|stream| stream.buffered_amount());
-            channel.on_buffered(buffered.unwrap_or(0));
-        }
-    }
-
-    fn reliable_held(&self) -> usize {
-        self.channels.values().filter(|c| c.is_reliable()).map(Channel::held_bytes).sum()
-    }
-
-    fn has_room(&mut self, channel: u16, len: usize, reliable: bool) -> bool {
-        let messages: usize = self.channels.values().map(Channel::held_messages).sum();
-        let held = self.channels.get(&channel).map_or(0, Channel::held_bytes);
-        if messages >= MAX_HELD_MESSAGES {
-            return false;
-        }
-        if !reliable {
-            // What is stale counts by the byte: the last packet of a message is acknowledged up to
-            // 200 ms late (RFC 9260, section 6.2), and must not keep out the next one. What is held
-            // counts by whole messages. One message always passes, however long.
-            let stale = self.channels.get(&channel).map_or(0, Channel::unacknowledged);
-            let bounded = stale + len <= MAX_LOSSY_BUFFER && held + len <= 2 * MAX_LOSSY_BUFFER;
-            return held == 0 || bounded;
-        }
-        let total = self.reliable_held();
-        if total < MAX_RELIABLE_BUFFER / 2 && messages < MAX_HELD_MESSAGES / 2 {
-            self.full_since = None;
-        }
-        total + len <= MAX_RELIABLE_BUFFER
-    }
-
-    fn on_full(&mut self, now: Instant) {
-        let since = *self.full_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= STALL_LIMIT {
-            self.full_since = Some(now);
-            self.events.push_back(SctpEvent::Stalled);
-        }
     }
 
     fn lose(&mut self) {

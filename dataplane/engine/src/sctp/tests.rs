@@ -1,8 +1,12 @@
 //! Two associations on a virtual clock, over a path that loses and reorders.
 
+use std::time::Duration;
+
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::dcep::Dcep;
+use super::outward::MAX_HELD_MESSAGES;
 use super::packet::tests::{chunk, data_chunk, packet, reseal};
 use super::*;
 

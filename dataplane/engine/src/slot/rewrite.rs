@@ -117,7 +117,7 @@ impl Slot {
     }
 
     fn leave_out(&mut self, source: u32, numbers: Range<u64>) {
-        numbers.for_each(|number| self.seq.exclude(source, number));
+        self.seq.exclude_all(source, numbers);
     }
 
     /// A packet of the stream that is forwarded.

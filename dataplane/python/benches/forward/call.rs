@@ -146,32 +146,17 @@ impl Call {
                 socket,
             })
         };
-        let set = |ice, fingerprint: Vec<u8>, candidates| {
-            Command::SetRemote(SetRemote {
-                transport: transport(index),
-                ice: Some(ice),
-                fingerprints: vec![("sha-256".to_owned(), fingerprint)],
-                candidates,
-                extensions: EXTENSIONS.to_vec(),
-                allow_mixed: true,
-                transport_cc: true,
-                remb: false,
-                data: false,
-                dtls_active: None,
-                opens_channels: false,
-                congestion_control: false,
-                playout_delay: None,
-            })
+        let set = |ice, fingerprint: &[u8], candidates| {
+            let media = SetRemote::of_media(transport(index), ice, fingerprint, &EXTENSIONS);
+            Command::SetRemote(SetRemote { candidates, ..media })
         };
-        let server = [
-            add(Role::Server, remote.clone()),
-            set(local.clone(), fingerprint.to_vec(), Vec::new()),
-        ];
+        let server =
+            [add(Role::Server, remote.clone()), set(local.clone(), fingerprint, Vec::new())];
         self.shell.submit(WORKER, server.into()).unwrap();
         let theirs = digest(self.shell.fingerprint());
         let now = Instant::now();
         self.clients.handle_command(add(Role::Client, local), now);
-        self.clients.handle_command(set(remote, theirs, vec![self.server]), now);
+        self.clients.handle_command(set(remote, &theirs, vec![self.server]), now);
         self.flush();
     }
 

@@ -201,20 +201,15 @@ impl Sim {
     /// What the server (or the client) learns about the other.
     pub fn remote(&self, peer: Peer, server: bool) -> SetRemote {
         let identity = if server { &self.client_identity } else { &self.server_identity };
+        let client = client_credentials(peer, "a");
+        let ice = if server { client } else { credentials(peer, "a") };
+        let fingerprint = identity.fingerprint_sha256();
         SetRemote {
-            transport: peer.transport,
-            ice: Some(if server { client_credentials(peer, "a") } else { credentials(peer, "a") }),
-            fingerprints: vec![("sha-256".into(), identity.fingerprint_sha256().to_vec())],
             candidates: if server { Vec::new() } else { vec![self.nodes[0].address] },
-            extensions: self.extensions.clone(),
-            allow_mixed: true,
-            transport_cc: true,
-            remb: false,
             data: true,
-            dtls_active: None,
-            opens_channels: false,
             congestion_control: self.congestion_control,
             playout_delay: self.playout_delay,
+            ..SetRemote::of_media(peer.transport, ice, &fingerprint, &self.extensions)
         }
     }
 

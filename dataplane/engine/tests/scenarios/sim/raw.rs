@@ -42,21 +42,10 @@ impl RawClient {
 
     /// What signaling tells the server about it.
     pub fn remote(&self) -> SetRemote {
-        SetRemote {
-            transport: self.peer.transport,
-            ice: Some(client_credentials(self.peer, "a")),
-            fingerprints: vec![("sha-256".into(), self.identity.fingerprint_sha256().to_vec())],
-            candidates: Vec::new(),
-            extensions: EXTENSIONS.to_vec(),
-            allow_mixed: true,
-            transport_cc: true,
-            remb: false,
-            data: true,
-            dtls_active: None,
-            opens_channels: false,
-            congestion_control: false,
-            playout_delay: None,
-        }
+        let ice = client_credentials(self.peer, "a");
+        let fingerprint = self.identity.fingerprint_sha256();
+        let transport = self.peer.transport;
+        SetRemote { data: true, ..SetRemote::of_media(transport, ice, &fingerprint, &EXTENSIONS) }
     }
 
     /// Sends a datagram from its own address, past all conditions of the network.
