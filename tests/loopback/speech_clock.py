@@ -31,6 +31,15 @@ class Edge:
     """How long our thread had no core since the packet before: so much later it may have been seen."""
 
 
+@dataclass(frozen=True)
+class Known:
+    """One turn, as the speaker knows it."""
+
+    at: float
+    seconds: float
+    starved_s: float
+
+
 @dataclass
 class Voice:
     """One direction. Edges in the order in which they were."""
@@ -74,6 +83,25 @@ class SpeechClock:
             if transceiver.kind == "audio":
                 self._watch_receiver(transceiver.receiver)
         self._watch_transport(pc.getTransceivers()[0].sender.transport, pc)
+
+    def answers(self) -> list[Known]:
+        """From the end of mine to the beginning of theirs, where nothing of mine is between."""
+        found = []
+        for first in self.theirs.began:
+            before = [end for end in self.mine.ends if end.at < first.at]
+            if before and not any(before[-1].at < own.at < first.at for own in self.mine.began):
+                seconds, last = first.at - before[-1].at, before[-1]
+                found.append(Known(first.at, seconds, first.starved_s + last.starved_s))
+        return found
+
+    def interruptions(self) -> list[Known]:
+        """From the beginning of mine to the end of theirs, where mine began within theirs."""
+        return [
+            Known(last.at, last.at - own.at, last.starved_s + own.starved_s)
+            for first, last in zip(self.theirs.began, self.theirs.ends, strict=False)
+            for own in self.mine.began
+            if first.at < own.at < last.at
+        ]
 
     def __repr__(self) -> str:
         return f"mine {self.mine}, theirs {self.theirs}"

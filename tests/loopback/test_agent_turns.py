@@ -34,6 +34,7 @@ REACTION_S = 0.3  # of an agent that is interrupted
 FLUSH_S = 0.04
 """From `flush` to the last loud packet at the server."""
 PACKET_S = 0.02
+LONG_SENTENCE = "Please tell me everything that you know about airports and planes and the sea"
 SENTENCES = ("Good morning.", "How are you today?", "What is your name?")
 
 
@@ -52,7 +53,9 @@ async def until_turns(server: Server, kind: str, count: int, clock: SpeechClock)
     """The newest of so many."""
     deadline = time.monotonic() + WAIT_S
     while len(found := [one for one in await turns(server) if one["kind"] == kind]) < count:
-        assert time.monotonic() < deadline, (kind, await turns(server), time.time() - time.monotonic(), clock)
+        if time.monotonic() > deadline:
+            # In whole: what was measured is on the wall's clock, what is known on the other.
+            pytest.fail(f"no {kind}: {await turns(server)} {time.time() - time.monotonic():.3f} {clock}")
         await asyncio.sleep(0.05)
     assert len(found) == count, found
     return float(found[-1]["seconds"])
@@ -123,6 +126,36 @@ async def test_answers_and_interruptions_as_the_speaker_knows_them(
         assert f'airside_agent_turn_seconds_count{{kind="interruption"}} {TURNS}.0' in text
 
 
+class Judge:
+    """Compares every turn that the server measured with what a speaker knows of it.
+
+    A busy machine may cut a sentence in two; then both sides know of two.
+    """
+
+    def __init__(self, server: Server, clock: SpeechClock) -> None:
+        self.judged = {"answer": 0, "interruption": 0}
+        self._server = server
+        self._clock = clock
+        self._machine_s = worker_starved_s(server)
+
+    async def judge(self, kind: str, at_least: int) -> bool:
+        """Look at what is new, once the agent is silent; whether there were as many yet."""
+        theirs = self._clock.theirs
+        await until(lambda: len(theirs.ends) == len(theirs.began), WAIT_S)
+        found = [one for one in await turns(self._server) if one["kind"] == kind]
+        known = self._clock.answers() if kind == "answer" else self._clock.interruptions()
+        machine_s = worker_starved_s(self._server)
+        for one in found[self.judged[kind] :]:
+            at = one["at"] - time.time() + time.monotonic()
+            near = [each for each in known if abs(each.at - at) < PAUSE_S]
+            best = min(near, key=lambda each: abs(each.seconds - one["seconds"]), default=None)
+            assert best is not None, f"{one} at {at}, and of that nobody knows: {self._clock}"
+            allowed = NEAR_S + best.starved_s + machine_s - self._machine_s
+            assert abs(one["seconds"] - best.seconds) < allowed, f"{one} {best} {allowed}: {self._clock}"
+        self.judged[kind], self._machine_s = len(found), machine_s
+        return len(found) >= at_least
+
+
 async def test_a_conversation_with_a_parrot(tmp_path: Path) -> None:
     """espeak-ng asks; the agent is the example. Its answers, and its silence when it is interrupted."""
     need_espeak()
@@ -137,32 +170,25 @@ async def test_a_conversation_with_a_parrot(tmp_path: Path) -> None:
         await until(lambda: any(track.subscribed for track in alice.tracks.values()), WAIT_S)
         await alice.connected()
         clock = SpeechClock(alice)
+        judge = Judge(server, clock)
         for turn, sentence in enumerate(SENTENCES, 1):
-            machine_s = worker_starved_s(server)
             await voice.write(speech(sentence))
-            await until_ended(clock.theirs, turn)
-            measured = await until_turns(server, "answer", turn, clock)
-            known = clock.theirs.began[-1].at - clock.mine.ends[-1].at
-            allowed = NEAR_S + clock.theirs.began[-1].starved_s + clock.mine.ends[-1].starved_s
-            allowed += worker_starved_s(server) - machine_s
-            assert abs(measured - known) < allowed, (sentence, measured, known, allowed)
-            assert known > 0.5, "it waits for the end of a sentence"
+            async with asyncio.timeout(WAIT_S):
+                while not await judge.judge("answer", turn):
+                    await asyncio.sleep(0.1)
+        assert all(one.seconds > 0.4 for one in clock.answers()), "it waits for the end of a sentence"
 
-        # It answers something long without a pause, and is interrupted.
-        await voice.write(
-            speech("Please tell me everything that you know about airports and planes and the sea")
-        )
-        count = len(SENTENCES) + 1
-        await until(lambda: len(clock.theirs.began) >= count, WAIT_S)
-        await asyncio.sleep(REACTION_S)
-        machine_s = worker_starved_s(server) + starved_s()
-        await voice.write(speech("Stop it now please"))
-        measured = await until_turns(server, "interruption", 1, clock)
-        await until_ended(clock.theirs, count)
-        known = clock.theirs.ends[count - 1].at - clock.mine.began[count].at
-        allowed = NEAR_S + worker_starved_s(server) + starved_s() - machine_s
-        assert abs(measured - known) < allowed, (measured, known, allowed)
-        assert 0.0 < known < 1.0, "it says no more than the sentence's beginning"
+        # It answers something long, and is interrupted; again, if a pause within kept that from being one.
+        async with asyncio.timeout(3 * WAIT_S):
+            while not await judge.judge("interruption", 1):
+                before = len(clock.theirs.began)
+                await voice.write(speech(LONG_SENTENCE))
+                await until(lambda count=before: len(clock.theirs.began) > count, WAIT_S)  # type: ignore[misc]
+                await asyncio.sleep(REACTION_S)
+                await voice.write(speech("Stop it now please"))
+                await voice.drained()
+        assert min(one.seconds for one in clock.interruptions()) < 1.5, "it falls silent"
+        await judge.judge("answer", len(SENTENCES))
         who = next(one for one in alice.participants.values() if one.kind == "agent")
         await until(lambda: who.attributes.get("lk.agent.state") == "speaking", WAIT_S)
 
