@@ -16,14 +16,16 @@ from tests.support.server import Server, running_server
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SCRIPT = Path(__file__).resolve().parent.parent / "support" / "gst_peer.py"
 CALL_S = 60
+H265_CALL_S = 10
 START_S = 20
 
 
 class GstPeer:
     """One webrtcbin process in a room, through native signaling spoken by hand."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, video: str = "VP8") -> None:
         self.identity = identity
+        self.video = video
         self.reports: list[dict[str, Any]] = []
         self.bound: set[str] = set()
 
@@ -33,6 +35,7 @@ class GstPeer:
             process = await asyncio.create_subprocess_exec(
                 "/usr/bin/python3",
                 str(SCRIPT),
+                self.video,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=complaints,
@@ -71,19 +74,19 @@ class GstPeer:
                 self.bound.add(message["mid"])
 
 
-async def test_two_gstreamer_peers_talk_for_a_minute(tmp_path: Path) -> None:
-    need_gstreamer()
+async def talk(tmp_path: Path, video: str, call_s: int, least_per_s: dict[str, int]) -> None:
+    """Two peers hear and see each other for so long, with so many buffers a second in any five seconds."""
     async with running_server(tmp_path) as server:
         stop = asyncio.Event()
-        peers = [GstPeer("anna"), GstPeer("ben")]
+        peers = [GstPeer("anna", video), GstPeer("ben", video)]
         async with asyncio.TaskGroup() as group:
             for peer in peers:
                 group.create_task(peer.run(server, "lounge", stop, tmp_path / f"{peer.identity}.log"))
-            async with asyncio.timeout(START_S + CALL_S + 30):
+            async with asyncio.timeout(START_S + call_s + 30):
                 while not all(_flowing(peer) for peer in peers):
                     await asyncio.sleep(0.5)
                 starts = [len(peer.reports) for peer in peers]
-                while any(len(p.reports) - s < CALL_S for p, s in zip(peers, starts, strict=True)):
+                while any(len(p.reports) - s < call_s for p, s in zip(peers, starts, strict=True)):
                     await asyncio.sleep(0.5)
             stop.set()
     for peer, start in zip(peers, starts, strict=True):
@@ -91,10 +94,21 @@ async def test_two_gstreamer_peers_talk_for_a_minute(tmp_path: Path) -> None:
         steady = peer.reports[start:]
         assert {report["connection"] for report in steady} <= {"connected", "completed"}
         assert steady[-1]["flaps"] == 0
-        for kind, least in (("audio", 40), ("video", 10)):
+        for kind, least in least_per_s.items():
             counts = [report[kind] for report in steady]
             slowest = min(b - a for a, b in zip(counts, counts[5:], strict=False))
             assert slowest >= least * 5, f"{peer.identity} got {slowest} {kind} buffers in 5 s"
+
+
+async def test_two_gstreamer_peers_talk_for_a_minute(tmp_path: Path) -> None:
+    need_gstreamer()
+    await talk(tmp_path, "VP8", CALL_S, {"audio": 40, "video": 10})
+
+
+async def test_h265_of_a_real_encoder_arrives_in_whole_pictures(tmp_path: Path) -> None:
+    need_gstreamer("x265enc", "rtph265pay", "h265parse")
+    # Two encoders of H265 may be more than a busy machine has to spare.
+    await talk(tmp_path, "H265", H265_CALL_S, {"audio": 20, "video": 3})
 
 
 def _flowing(peer: GstPeer) -> bool:

@@ -36,17 +36,19 @@ def need_netns() -> None:
     _require(netns.available(), "the right to make network namespaces")
 
 
-def need_gstreamer() -> None:
-    """GStreamer's webrtcbin for the system's Python."""
+def need_gstreamer(*elements: str) -> None:
+    """GStreamer's webrtcbin for the system's Python, and what else of it is named."""
     probe = "import gi; gi.require_version('GstWebRTC', '1.0')"
     python = shutil.which("python3", path="/usr/bin")
     found = (
         python is not None
         and subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode == 0
     )
-    _require(
-        found and shutil.which("gst-inspect-1.0") is not None, "GStreamer's webrtcbin and python3-gst-1.0"
-    )
+    inspect = shutil.which("gst-inspect-1.0")
+    _require(found and inspect is not None, "GStreamer's webrtcbin and python3-gst-1.0")
+    for element in elements:
+        known = subprocess.run([str(inspect), "--exists", element], check=False).returncode == 0
+        _require(known, f"GStreamer's {element}")
 
 
 def need_espeak() -> None:
