@@ -68,9 +68,12 @@ impl Engine {
             let Some((_, slot_key)) = slots.and_then(|slots| slots.get(at)).copied() else {
                 return;
             };
-            let Some(slot) = self.slots.get_mut(slot_key).filter(|slot| slot.is_allocated()) else {
+            let Some(slot) = self.slots.get_mut(slot_key) else { continue };
+            if !slot.is_allocated() {
+                // What it carries next would wait for an end that has been already.
+                slot.hold(Hold::Nothing);
                 continue;
-            };
+            }
             let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
             let hold = match track.map(Track::shape) {
                 _ if !held => Hold::Nothing,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use airside_engine::command::{MediaKind, Source};
+use airside_engine::command::{Command, MediaKind, Source};
 use airside_engine::load::{GeneratorSpec, VideoLayerSpec, VideoSpec};
 
 use super::{Call, MS, S, allocations, layer};
@@ -71,6 +71,30 @@ fn feedback_of_which_a_fifth_is_lost_serves_as_well() {
     assert!(queue < 200 * MS, "queue of {queue:?}; {seen}");
     let (lost, gap) = call.voice(closed, closed + 15 * S);
     assert!(lost < 0.005 && gap < 250 * MS, "{lost} lost, {gap:?} without");
+}
+
+/// While the queue is too long pictures are held back. Who changes what a section carries just then
+/// gets the next picture all the same, once there is room.
+#[test]
+fn a_section_emptied_while_its_path_is_full_carries_the_next_track() {
+    for after_ms in [600, 1200] {
+        let mut call = Call::over("rate=2000000 queue_ms=2000 delay_ms=25", 569);
+        call.run(10 * S);
+        call.change("rate=100000");
+        call.run(MS * after_ms);
+        let slot = call.video.slot;
+        call.sim.command(call.viewer.worker, Command::Unsubscribe { slot });
+        call.run(8 * S);
+        call.change("rate=2000000");
+        let other = call.sim.connect();
+        let mut camera = call.sim.publish_video(other, Layers::One);
+        call.sim.run(20 * S);
+        call.sim.bind(&mut camera, call.video);
+        call.sim.take_received(call.video);
+        call.sim.run(5 * S);
+        let count = call.sim.received(call.video).len();
+        assert!(count > 50, "{after_ms} ms: {count} packets; {:?}", call.allocations());
+    }
 }
 
 /// A policer shows no queue: only loss tells of it.
