@@ -6,7 +6,9 @@ Each job is in a room of its own, with one person who speaks all the time. Ours 
 livekit-agents' is the AgentSession of tests/compat/agents, whose nodes do next to nothing, and needs what
 `python3 tests/all.py compat` installs. Processor time and memory are of all processes of the worker. A gap is
 a packet of silence in the middle of an echo of the packet plane, as its listener gets it: the worker was
-late. `--core` pins the worker to a core, and the server and the speakers to the others.
+late, or had no core; how long one of its threads waited for one stands beside it. Where speakers have
+gaps too, the figure says nothing. `--core` pins the worker to a core, and the server and the speakers to the
+others.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ JOBS = {"plane": 40, "aiortc": 3, "livekit": 3}
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 BATCH_FRAMES = 50  # a second of speech, handed to the plane at once
+AHEAD_FRAMES = 200  # a speaker must not be what is late
 SILENCE_BYTES = 3  # of a packet that the plane sends where it has nothing
 
 
@@ -55,6 +58,8 @@ class Figures:
 
     cores: float
     """For each job."""
+    packet_cores: float
+    """Of them on the packet plane's thread: all there is of WebRTC."""
     job_mb: float
     """Memory for each job."""
     idle_mb: float
@@ -62,6 +67,10 @@ class Figures:
     heard: float
     """Packets of echo a second and job."""
     gaps: int
+    speaker_gaps: int
+    """Not the worker's: the machine is too busy to measure."""
+    starved_s: float
+    """In all, of the thread that waited most."""
 
 
 def tree(root: int) -> list[int]:
@@ -89,6 +98,27 @@ def usage(root: int) -> tuple[float, float]:
     return cpu_s, memory_mb
 
 
+def packet_plane_s(root: int) -> float:
+    """Seconds of processor time of the threads of a packet plane."""
+    cpu_s = 0.0
+    for pid in tree(root):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            if (task / "comm").read_text().startswith("airside-"):
+                fields = (task / "stat").read_text().rsplit(")")[-1].split()
+                cpu_s += (int(fields[11]) + int(fields[12])) * TICK_S
+    return cpu_s
+
+
+def starved_s(root: int) -> float:
+    """How long the thread that waited most for a core did."""
+    waits = [
+        int((task / "schedstat").read_text().split()[1]) / 1e9
+        for pid in tree(root)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+    ]
+    return max(waits)
+
+
 class Talker(PlaneMedia):
     """Media of a person who says the same again and again, coded once, and counts what comes back."""
 
@@ -105,11 +135,17 @@ class Talker(PlaneMedia):
     async def _talk(self, hub: Hub, track: TrackId, frames: list[PlayedFrame]) -> None:
         place = 0
         while True:
-            if hub.plane.players()[track][0] < BATCH_FRAMES:
+            if hub.plane.players()[track][0] < AHEAD_FRAMES:
                 batch = [frames[(place + index) % len(frames)] for index in range(BATCH_FRAMES)]
                 place += BATCH_FRAMES
                 hub.plane.play(track, batch)
             await asyncio.sleep(BATCH_FRAMES * 0.02 / 4)
+
+    @property
+    def gaps(self) -> int:
+        """In its own speech."""
+        players = self._hub.plane.players()
+        return sum(players[sender.track][2] for sender in self._senders.values())
 
     def count(self) -> None:
         """Count packets of every section from now on, in place of decoding them."""
@@ -119,6 +155,11 @@ class Talker(PlaneMedia):
     def _on_packets(self, packets: Sequence[TrackPacket], now_s: float) -> None:
         self.heard += len(packets)
         self.silent += sum(len(packet[5]) <= SILENCE_BYTES for packet in packets)
+
+
+def speaker_gaps(talkers: list[Talker]) -> int:
+    """How often one of them had nothing to say in the middle of a word."""
+    return sum(talker.gaps for talker in talkers)
 
 
 def spoken() -> list[PlayedFrame]:
@@ -166,15 +207,20 @@ async def measure(command: list[str], jobs: int, seconds: float, core: int | Non
             await asyncio.sleep(SETTLE_S)
             for talker in talkers:
                 talker.heard = talker.silent = 0
+            speakers, starved_before_s = speaker_gaps(talkers), starved_s(process.pid)
             before_s, _ = usage(process.pid)
+            packets_before_s = packet_plane_s(process.pid)
             await asyncio.sleep(seconds)
             after_s, busy_mb = usage(process.pid)
             return Figures(
                 cores=(after_s - before_s) / seconds / jobs,
+                packet_cores=(packet_plane_s(process.pid) - packets_before_s) / seconds / jobs,
                 job_mb=(busy_mb - idle_mb) / jobs,
                 idle_mb=idle_mb,
                 heard=sum(talker.heard for talker in talkers) / seconds / jobs,
                 gaps=sum(talker.silent for talker in talkers),
+                speaker_gaps=speaker_gaps(talkers) - speakers,
+                starved_s=starved_s(process.pid) - starved_before_s,
             )
         finally:
             process.kill()
@@ -206,8 +252,10 @@ async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = await measure(WORKERS[name], jobs, arguments.seconds, arguments.core, Path(folder))
         print(
-            f"{name}: {jobs} jobs, {found.cores:.4f} cores and {found.job_mb:.1f} MB for each; "
-            f"{found.idle_mb:.0f} MB without any; {found.heard:.1f} packets/s of echo, {found.gaps} gaps"
+            f"{name}: {jobs} jobs, {found.cores:.4f} cores ({found.packet_cores:.4f} of packets) and "
+            f"{found.job_mb:.1f} MB for each; {found.idle_mb:.0f} MB without any; "
+            f"{found.heard:.1f} packets/s of echo, {found.gaps} gaps, {found.speaker_gaps} of speakers; "
+            f"{found.starved_s:.2f} s without a core"
         )
 
 
