@@ -26,7 +26,11 @@ QUEUE_S = 1.0
 SAMPLING_S = 0.5
 SQUEEZED_S = 10.0
 FREEZE_S = 1.0
-"""Of one sample, which may have seen two of 500 ms."""
+"""Where the path's queue holds a second of what was sent before; 0.5 s is usual."""
+CLIMB_FREEZE_S = 0.5
+"""There is no reason for any on the way up."""
+REPAIRED_S = 0.75
+"""The engine's scenarios hold 500 ms; two browsers and their encoders on two cores add to it."""
 RESUMED_S = 0.3
 CONCEALED = 0.02
 DRAINED_S = 2.5
@@ -71,9 +75,9 @@ async def scenario(call: NetworkCall) -> None:
     await call.bob_link.up(UNLIMITED)
     call.mark("link is back")
     await call.watch(6)
-    await call.bob_link.down("loss=0.01 delay_ms=20 jitter_ms=30 reorder=1")
-    await call.bob_link.up("loss=0.01 delay_ms=50")
-    call.mark("1% loss, 100 ms, jitter")
+    await call.bob_link.down("loss=0.05 delay_ms=20 jitter_ms=30 reorder=1")
+    await call.bob_link.up("loss=0.05 delay_ms=50")
+    call.mark("5% loss, 100 ms, jitter")
     await call.watch(LOSS_S)
     call.mark("end of loss")
     await call.bob_link.down(UNLIMITED)
@@ -117,8 +121,7 @@ def test_a_smaller_picture_is_sent_within_a_second_of_the_narrowing(call: Record
     fallen = next((at for at, layer in layers if at > since and layer < 2), None)
     assert fallen is not None, "the top layer was sent on"
     assert fallen - since <= 1 + 2 * SAMPLING_S
-    # The first packet of the smaller picture waits behind what the path's queue holds.
-    assert call.longest_freeze_s(BOB, since, since + SQUEEZED_S) <= QUEUE_S + FREEZE_S
+    assert call.longest_freeze_s(BOB, since, since + SQUEEZED_S) <= FREEZE_S
     assert call.frames(BOB, since + 2, since + SQUEEZED_S) >= 3 * (SQUEEZED_S - 2)
 
 
@@ -135,7 +138,7 @@ def test_the_top_layer_is_back_in_time_and_stays(call: Recording) -> None:
     assert back is not None, heights
     assert back - since <= BACK_S + SAMPLING_S
     assert call.switches(BOB, back, until) == 0
-    assert call.longest_freeze_s(BOB, since, until) <= FREEZE_S
+    assert call.longest_freeze_s(BOB, since, until) <= CLIMB_FREEZE_S
 
 
 def test_promise_08_sound_is_back_at_once_after_an_outage(call: Recording) -> None:
@@ -147,10 +150,16 @@ def test_promise_08_sound_is_back_at_once_after_an_outage(call: Recording) -> No
 
 
 def test_promise_02_lost_frames_are_not_heard(call: Recording) -> None:
-    since, until = call.mark("1% loss, 100 ms, jitter") + 2, call.mark("end of loss")
+    since, until = call.mark("5% loss, 100 ms, jitter") + 2, call.mark("end of loss")
     assert call.totals["bob"]["down"]["dropped_random"] > 0
     assert call.concealed_share(BOB, since, until) < CONCEALED
     assert call.mean_concealment_s(BOB, since, until) <= 0.04
+
+
+def test_promise_01_loss_and_jitter_do_not_stall_the_picture(call: Recording) -> None:
+    since, until = call.mark("5% loss, 100 ms, jitter"), call.mark("end of loss")
+    assert call.longest_freeze_s(BOB, since, until) <= REPAIRED_S
+    assert call.frames(BOB, since, until) >= 5 * LOSS_S
 
 
 def test_promise_35_the_size_on_screen_chooses_the_layer(call: Recording) -> None:

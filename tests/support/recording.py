@@ -17,6 +17,8 @@ from tests.support import plot
 Sample = dict[str, Any]
 Series = list[tuple[float, float]]
 AUDIO_RATE = 48_000
+SHORTEST_FREEZE_S = 0.15
+"""A later frame than this much over the mean is none yet (W3C webrtc-stats, freezeCount)."""
 NO_LAYER = 255
 """From here on the server sends none."""
 
@@ -67,10 +69,18 @@ class Recording:
         return sum(1 for one, two in itertools.pairwise(heights) if one != two)
 
     def longest_freeze_s(self, who: str, since: float, until: float) -> float:
-        """At most: where one sample saw several freezes, their sum counts as one."""
+        """At most: where one sample saw several freezes, all but one were as short as freezes can be."""
         video = _streams(self._within(who, since, until), "video")
-        lengths = [each["totalFreezesDuration"] for _, each in video if "totalFreezesDuration" in each]
-        return max((two - one for one, two in itertools.pairwise(lengths)), default=0.0)
+        seen = [
+            (each["totalFreezesDuration"], each["freezeCount"])
+            for _, each in video
+            if "totalFreezesDuration" in each
+        ]
+        lengths = [
+            after[0] - before[0] - SHORTEST_FREEZE_S * max(0, after[1] - before[1] - 1)
+            for before, after in itertools.pairwise(seen)
+        ]
+        return max(lengths, default=0.0)
 
     def frames(self, who: str, since: float, until: float) -> int:
         """Decoded."""
