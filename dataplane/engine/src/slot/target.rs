@@ -40,14 +40,19 @@ impl Slot {
     pub(crate) fn set_wish(&mut self, wish: Wish) {
         let Some(bound) = &mut self.bound else { return };
         bound.wish = wish;
-        self.selector.set_keyframes_only(wish.keyframe_interval_ms > 0);
+        self.selector.set_keyframes_only(self.keyframe_interval().is_some());
+    }
+
+    /// How often a subscriber of keyframes alone wants one. Sound has none to wait for.
+    fn keyframe_interval(&self) -> Option<Duration> {
+        let interval = self.bound.as_ref()?.wish.keyframe_interval_ms;
+        let some = interval > 0 && self.kind == MediaKind::Video;
+        some.then(|| Duration::from_millis(interval.into()))
     }
 
     /// The stream of which a subscriber of keyframes alone is due the next one.
     pub(crate) fn due_keyframe(&self, now: Instant) -> Option<u8> {
-        let interval = self.bound.as_ref()?.wish.keyframe_interval_ms;
-        let interval = Duration::from_millis(interval.into());
-        let last = self.last_keyframe.filter(|_| !interval.is_zero())?;
+        let (interval, last) = self.keyframe_interval().zip(self.last_keyframe)?;
         self.stream().filter(|_| now.saturating_duration_since(last) >= interval)
     }
 
@@ -133,8 +138,7 @@ impl Slot {
             false => Selector::new(codec, track.shape()),
         };
         selector.set_live(self.live);
-        let wish = self.bound.as_ref().map(|bound| bound.wish);
-        selector.set_keyframes_only(wish.is_some_and(|wish| wish.keyframe_interval_ms > 0));
+        selector.set_keyframes_only(self.keyframe_interval().is_some());
         selector.set_target(self.target, Cause::Wish, now);
         self.selector = selector;
     }

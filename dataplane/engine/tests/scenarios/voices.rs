@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use airside_engine::command::{Command, MediaKind, Source};
+use airside_engine::command::{Command, MediaKind, Source, Wish};
 use airside_engine::event::Event;
 use airside_engine::ids::TrackId;
 use airside_engine::load::GeneratedPacket;
@@ -286,4 +286,19 @@ fn a_new_speaker_leads_within_a_second_and_a_cough_never() {
     }
     assert!(!leaders(&room).contains(&Some(tracks[2])), "the cough led");
     assert_eq!(room.sim.failures(), Vec::<String>::new());
+}
+
+#[test]
+fn sound_does_not_wait_for_keyframes_whatever_is_wished() {
+    let mut room = Room::new(68, 1, 1);
+    let slot = room.hear_all()[0];
+    room.speak(20, |_| SPEECH);
+    for keyframe_interval_ms in [500, 0] {
+        let wish = Wish { keyframe_interval_ms, ..wish(720) };
+        room.sim.command(0, Command::UpdateSubscription { slot: slot.slot, wish });
+        drop(room.heard(slot));
+        room.speak(50, |_| SPEECH);
+        let heard = room.heard(slot).len();
+        assert!(heard >= 49, "every {keyframe_interval_ms} ms: {heard}");
+    }
 }
