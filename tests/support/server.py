@@ -25,6 +25,8 @@ API_KEY, API_SECRET = "devkey", "secret"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 15.0
 TOKEN_LIFE_S = 3600
+PLAIN = False
+"""No TLS: a client that loads no certificates is made in 0.2 ms instead of 36."""
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, count: int = 1) -> int:
@@ -92,14 +94,14 @@ class Server:
             httpx.HTTPStatusError: It was refused.
         """
         headers = {"Authorization": f"Bearer {self.admin_token(room)}"}
-        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1", headers=headers) as client:
+        async with httpx.AsyncClient(base_url=f"{self.url}/api/v1", headers=headers, verify=PLAIN) as client:
             answer = await client.request(method, path, json=json)
             answer.raise_for_status()
             return answer.json() if answer.content else None
 
     async def metrics(self) -> str:
         """The Prometheus text."""
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(verify=PLAIN) as client:
             return (await client.get(f"{self.url}/metrics")).text
 
     async def stop(self) -> int:
@@ -172,7 +174,7 @@ def _base64(raw: bytes) -> str:
 
 async def _ready(server: Server) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(verify=PLAIN) as client:
         while True:
             assert server.process.returncode is None, f"the server did not start:\n{_tail(server.log)}"
             try:
