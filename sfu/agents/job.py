@@ -181,6 +181,12 @@ async def run_job(job: JobContext, entry: Entry, *, shutdown_s: float, timeout_s
             error = "" if watch in done else f"not done within {timeout_s:g} s"
             work.cancel()
             await asyncio.wait((work,), timeout=shutdown_s)
+    except asyncio.CancelledError:
+        # Whoever runs us ends; the room must not be left open for that.
+        work.cancel()
+        await asyncio.wait((work,), timeout=shutdown_s)
+        await _close(job, "cancelled", shutdown_s)
+        raise
     finally:
         watch.cancel()
         work.cancel()
@@ -189,7 +195,11 @@ async def run_job(job: JobContext, entry: Entry, *, shutdown_s: float, timeout_s
     elif not work.cancelled() and (raised := work.exception()) is not None:
         _log.error("%s: the agent failed", job.info.id, exc_info=raised)
         error = error or f"{type(raised).__name__}: {raised}"
+    await _close(job, reason, shutdown_s)
+    return Outcome(error)
+
+
+async def _close(job: JobContext, reason: str, shutdown_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(shutdown_s):
             await job.close(reason)
-    return Outcome(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,10 +15,11 @@ import pytest_asyncio
 from sfu.agents import JobContext, Worker
 from sfu.agents.loading import load_worker
 from tests.loopback.silent_media import SilentMedia
+from tests.loopback.speech_clock import starved_s
 from tests.loopback.test_agent_workers import ask, serving, stay, until_job
 from tests.support.server import Server, running_server
 
-JOBS = 5
+JOBS = 4  # each time; as many processes are kept ready for them
 FAST_S = 0.3  # from dispatch to joined
 STORM_ROOMS = 100
 STORM_S = 1.0
@@ -30,7 +30,7 @@ import asyncio
 
 from sfu.agents import JobContext, Worker
 
-worker = Worker("warm", prefork=2)
+worker = Worker("warm", prefork=4)
 
 
 @worker.entry
@@ -47,24 +47,21 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
         yield running
 
 
-def starved_s(*pids: int) -> float:
-    """How long the main threads of processes were ready to run and had no core (sched-stats.rst)."""
-    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) for pid in pids) / 1e9
-
-
 async def joins(server: Server, worker: Worker) -> list[float]:
     """Seconds from each wish to its agent in the room, less what the machine kept others waiting."""
     found = []
     for index in range(JOBS):
         room = f"{worker.agent_name}{index}"
         await server.api("POST", "/rooms", json={"name": room})
-        before_s = starved_s(server.process.pid, os.getpid())
+        before_s = starved_s(server.process.pid) + starved_s()
         await server.api(
             "POST", f"/rooms/{room}/dispatches", room=room, json={"agent_name": worker.agent_name}
         )
         (job,) = await until_job(server, room, "running")
-        starved = starved_s(server.process.pid, os.getpid()) - before_s
-        found.append(job["started_at"] - job["needed_at"] - starved)
+        starved = starved_s(server.process.pid) + starved_s() - before_s
+        took_s = job["started_at"] - job["needed_at"]
+        assert took_s > 0.0
+        found.append(took_s - starved)
         await server.api("DELETE", f"/rooms/{room}", room=room)
     return found
 
@@ -74,7 +71,7 @@ async def test_an_agent_is_there_within_300_ms(server: Server) -> None:
     worker.entry(stay)
     async with serving(server, worker):
         found = await joins(server, worker)
-    assert 0.0 < statistics.median(found) < FAST_S, found
+    assert statistics.median(found) < FAST_S, found
 
 
 async def test_and_also_in_a_process_of_its_own(server: Server, tmp_path: Path) -> None:
@@ -83,7 +80,7 @@ async def test_and_also_in_a_process_of_its_own(server: Server, tmp_path: Path) 
     worker = load_worker(file)
     async with serving(server, worker):
         found = await joins(server, worker)
-    assert 0.0 < statistics.median(found) < FAST_S, found
+    assert statistics.median(found) < FAST_S, found
 
 
 async def test_a_hundred_rooms_at_once_get_one_each(server: Server) -> None:
