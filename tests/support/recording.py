@@ -82,6 +82,12 @@ class Recording:
         ]
         return max(lengths, default=0.0)
 
+    def frozen_share(self, who: str, since: float, until: float) -> float:
+        """Part of the time that the picture stood still for longer than a viewer overlooks."""
+        samples = self._within(who, since, until)
+        counts = _counts(samples, "inbound", "video", "totalFreezesDuration")
+        return (counts[-1][1] - counts[0][1]) / (until - since) if counts else 1.0
+
     def frames(self, who: str, since: float, until: float) -> int:
         """Decoded."""
         counts = _counts(self._within(who, since, until), "inbound", "video", "framesDecoded")
