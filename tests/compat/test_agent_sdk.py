@@ -11,7 +11,15 @@ import numpy as np
 import pytest
 from livekit import rtc
 
-from sfu.agents import Room, RpcCall, RpcError, TextReader, TrackSubscribed, TranscriptionReceived
+from sfu.agents import (
+    DataReceived,
+    Room,
+    RpcCall,
+    RpcError,
+    TextReader,
+    TrackSubscribed,
+    TranscriptionReceived,
+)
 from tests.compat.livekit_client import Client, clients
 from tests.loopback.test_agent_sdk import agent_token
 from tests.support.server import Server
@@ -31,7 +39,11 @@ async def pair(server: Server) -> AsyncIterator[tuple[Client, Room]]:
         clients(server, "alice", single=True) as (alice,),
     ):
         await helper.connected()
+        told = asyncio.create_task(helper.wait_for(DataReceived, timeout_s=TIMEOUT_S))
         await alice.connect(ROOM)
+        # Before her channel is open the server keeps no more than 64 kB for her.
+        await alice.me.publish_data(b"here")
+        await told
         yield alice, helper
 
 

@@ -93,7 +93,8 @@ async def test_an_agent_that_stands_still_is_alone_in_that(ground: Ground, tmp_p
         await sleeps
         other = next(track for track in alice.tracks.values() if track.participant.identity == "speaker")
         async with ground.undisturbed(at_least=0):
-            asked, answers = time.monotonic(), []
+            asked = time.monotonic()
+            answers: list[float] = []
             while not awake.done():
                 before = time.monotonic()
                 await other.configure(priority=1 + len(answers) % 2)
