@@ -80,7 +80,12 @@ class Resampler:
             raise ValueError(msg)
         self._rate = sample_rate
         self._channels = channels
-        self._resampler = AudioResampler(format="s16", layout=LAYOUTS[channels], rate=sample_rate)
+        self._resampler = self._anew()
+        self._source: tuple[str, str, int] | None = None
+        """Format, layout and rate of what was converted last."""
+
+    def _anew(self) -> AudioResampler:
+        return AudioResampler(format="s16", layout=LAYOUTS[self._channels], rate=self._rate)
 
     def convert(self, samples: Pcm, sample_rate: int) -> Pcm:
         """The next piece of the stream, shape (samples, channels)."""
@@ -93,7 +98,11 @@ class Resampler:
         return self.convert_frame(frame)
 
     def convert_frame(self, frame: AvFrame) -> Pcm:
-        """The same for a decoded frame."""
+        """The same for a decoded frame. A stream may go from one channel to two, and back."""
+        source = frame.format.name, frame.layout.name, frame.sample_rate
+        if self._source not in (None, source):
+            self._resampler = self._anew()
+        self._source = source
         pieces = [piece.to_ndarray().reshape(-1, self._channels) for piece in self._resampler.resample(frame)]
         return np.concatenate(pieces) if pieces else np.zeros((0, self._channels), np.int16)
 

@@ -178,6 +178,16 @@ def test_other_rates_keep_length_and_pitch(rate: int, channels: int) -> None:
     assert np.argmax(spectrum) * SAMPLE_RATE / len(out) == pytest.approx(440, abs=2)
 
 
+def test_a_stream_may_go_from_one_channel_to_two_and_back() -> None:
+    resampler = Resampler(16_000, 1)
+    for channels, sample_rate in [(1, 48_000), (2, 48_000), (1, 48_000), (1, 24_000)]:
+        pcm = np.full((sample_rate // 5, channels), 1000, np.int16)
+        converted = resampler.convert(pcm, sample_rate)
+        assert converted.shape[1] == 1
+        assert len(converted) == pytest.approx(3200, abs=40)
+        assert np.median(converted) == pytest.approx(1000, abs=20)
+
+
 def test_accepted_forms_of_pcm() -> None:
     expected = np.array([[1], [-2]], np.int16)
     assert np.array_equal(as_samples(b"\x01\x00\xfe\xff", 1), expected)
