@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from sfu.dataplane.commands import VideoLayer
 from sfu.loadtest import Options, run
 from tests.support.server import API_KEY, API_SECRET, running_server
 
 CAMERA = (VideoLayer(bitrate_bps=1_500_000, fps=30, height_px=720),)
 MAX_P99_S = 0.005
-TRIES = 3
-"""A worker that others keep from its core is late without being slow: once has to be good."""
 RESIDENCE = re.compile(r'airside_worker_residence_seconds\{quantile="([\d.]+)",worker="(\d+)"\} (\S+)')
 
 
@@ -30,15 +30,17 @@ async def residence(folder: Path) -> dict[tuple[str, str], float]:
     return {(worker, quantile): float(value) for quantile, worker, value in found}
 
 
+def worst(quantiles: dict[tuple[str, str], float], quantile: str) -> float:
+    print(f"residence in seconds by worker and quantile: {quantiles}")
+    return max(quantiles["0", quantile], quantiles["1", quantile])
+
+
+async def test_half_of_the_packets_leave_at_once(tmp_path: Path) -> None:
+    assert worst(await residence(tmp_path), "0.5") < MAX_P99_S / 5
+
+
+@pytest.mark.slow
+@pytest.mark.bench
 async def test_promise_04_packets_stay_less_than_five_milliseconds(tmp_path: Path) -> None:
-    worst = []
-    for attempt in range(TRIES):
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        quantiles = await residence(folder)
-        print(f"residence in seconds by worker and quantile: {quantiles}")
-        assert {worker for worker, _ in quantiles} == {"0", "1"}
-        worst.append(max(quantiles["0", "0.99"], quantiles["1", "0.99"]))
-        if worst[-1] < MAX_P99_S:
-            return
-    raise AssertionError(f"p99 of the slower worker, by attempt: {worst}")
+    """On an idle machine: a worker that others keep from its core is late without being slow."""
+    assert worst(await residence(tmp_path), "0.99") < MAX_P99_S
