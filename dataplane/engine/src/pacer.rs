@@ -9,9 +9,15 @@
 //! track's next keyframe; a keyframe itself is given more time. Numbers of the transport (transport-wide sequence, abs-send-time) are to
 //! be given when a packet leaves, not when it is pushed.
 
+mod hold;
+mod queues;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use self::hold::{HOLD_TICK, Hold};
+pub use self::queues::Place;
+use self::queues::{Queues, Waiting};
 use crate::bwe::{ProbeCluster, ProbeId};
 use crate::ids::SlotId;
 use crate::units::{Bitrate, DataSize};
@@ -52,23 +58,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Smaller packets do not make a probe: their size says little about time on the wire (libwebrtc
 /// has the same bound). What they take of the path counts.
 pub(crate) const MIN_PROBE_SIZE: usize = 200;
-/// With more than this in the queue of the path itself, video waits here, where it can be dropped,
-/// and audio is not stuck behind it ...
-const HOLD_ABOVE: Duration = Duration::from_millis(400);
-/// ... until there is less than this; what is known of the queue is a round trip old. It is looked
-/// at again at the pace of [`HOLD_TICK`].
-const HOLD_UNTIL_BELOW: Duration = Duration::from_millis(200);
-/// Keyframes are asked for so much earlier: they have to be encoded, and come from afar.
-const PREPARE: Duration = Duration::from_millis(200);
-const HOLD_TICK: Duration = Duration::from_millis(50);
-/// But no longer than this, ...
-const MAX_HOLD: Duration = Duration::from_millis(1500);
-/// ... and not again so soon after: the queue may be made by others.
-const HOLD_PAUSE: Duration = Duration::from_secs(5);
-/// Queues: retransmissions, then video by importance.
-const QUEUES: usize = 1 + IMPORTANCES;
-const IMPORTANCES: usize = 3;
-
 /// What a packet carries; audio is never throttled but counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketClass {
@@ -108,13 +97,6 @@ pub enum Verdict {
     Drop,
 }
 
-/// Where a packet waits, from [`Pacer::admit`] to [`Pacer::queue`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    queue: usize,
-    key: bool,
-}
-
 /// A packet whose turn has come.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Release<T> {
@@ -145,31 +127,14 @@ pub struct Pacer<T> {
     /// Bytes that may leave now; negative after audio took more than there was.
     tokens: f64,
     filled: Option<Instant>,
-    queues: [VecDeque<Waiting<T>>; QUEUES],
-    queued_bytes: usize,
-    queued_packets: usize,
-    /// Only audio leaves, since then.
-    held_since: Option<Instant>,
-    /// Nothing new is to be made for it either.
-    paused: bool,
-    /// But these go on: what is left of them is little.
-    spared: Vec<SlotId>,
-    no_hold_before: Option<Instant>,
+    queues: Queues<T>,
+    hold: Hold,
     probe: Option<Probe>,
     /// Slots that lost their packets and have not seen a keyframe since.
     cut: Vec<SlotId>,
     /// Slots in the middle of a keyframe.
     in_keyframe: Vec<SlotId>,
     news: VecDeque<Cut>,
-}
-
-#[derive(Debug)]
-struct Waiting<T> {
-    header: Header,
-    /// It is part of a keyframe.
-    key: bool,
-    pushed: Instant,
-    item: T,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -189,13 +154,8 @@ impl<T> Pacer<T> {
             depth: 0.0,
             tokens: MAX_DEPTH.as_bytes() as f64,
             filled: None,
-            queues: std::array::from_fn(|_| VecDeque::new()),
-            queued_bytes: 0,
-            queued_packets: 0,
-            held_since: None,
-            paused: false,
-            spared: Vec::new(),
-            no_hold_before: None,
+            queues: Queues::new(),
+            hold: Hold::default(),
             probe: None,
             cut: Vec::new(),
             in_keyframe: Vec::new(),
@@ -218,44 +178,25 @@ impl<T> Pacer<T> {
     ///
     /// True: [`Self::paused`] has changed.
     pub fn set_path_queue(&mut self, queue: Duration, now: Instant) -> bool {
-        let before = self.paused;
-        match self.held_since {
-            Some(since) => {
-                self.paused &= queue >= HOLD_UNTIL_BELOW + PREPARE;
-                if queue < HOLD_UNTIL_BELOW || now >= since + MAX_HOLD {
-                    self.held_since = None;
-                    self.paused = false;
-                    self.spared.clear();
-                    self.no_hold_before = Some(now + HOLD_PAUSE);
-                }
-            }
-            None => {
-                let rested = self.no_hold_before.is_none_or(|at| now >= at);
-                self.held_since = (queue > HOLD_ABOVE && rested).then_some(now);
-                self.paused = self.held();
-            }
-        }
-        before != self.paused
+        self.hold.update(queue, now)
     }
 
     /// Nothing but audio leaves.
     #[must_use]
     pub fn held(&self) -> bool {
-        self.held_since.is_some()
+        self.hold.on()
     }
 
     /// This slot goes on until the path's queue is shorter: what is left of it is little.
     pub fn spare(&mut self, slot: SlotId) {
-        if self.held() && !self.spared.contains(&slot) {
-            self.spared.push(slot);
-        }
+        self.hold.spare(slot);
     }
 
     /// What would wait here until the path's queue is shorter is best not made at all. This ends
     /// before [`Self::held`] does, so that keyframes are here when they may leave.
     #[must_use]
     pub fn paused(&self) -> bool {
-        self.paused
+        self.hold.paused()
     }
 
     /// Plays a probe: from now until it is complete everything that leaves belongs to it, and what
@@ -269,18 +210,15 @@ impl<T> Pacer<T> {
     /// How long the newest packet will wait, or the oldest one has waited, whichever is more.
     #[must_use]
     pub fn queue_delay(&self, now: Instant) -> Duration {
-        if self.queued_packets == 0 {
-            return Duration::ZERO;
-        }
-        let oldest = self.queues.iter().filter_map(|queue| queue.front()).map(|w| w.pushed).min();
-        let waited = oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        waited.max(DataSize::of(self.queued_bytes) / self.rate)
+        let waited =
+            self.queues.oldest().map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+        waited.max(DataSize::of(self.queues.bytes()) / self.rate)
     }
 
     /// Bytes that wait.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {
-        self.queued_bytes
+        self.queues.bytes()
     }
 
     /// Judges a packet that is ready to leave.
@@ -295,22 +233,19 @@ impl<T> Pacer<T> {
         }
         let key = self.is_of_keyframe(header);
         let clear = match self.held() {
-            true => self.spared.contains(&header.slot) && !self.waits(header.slot),
-            false => self.queued_packets == 0,
+            true => self.hold.spares(header.slot) && !self.queues.holds(header.slot),
+            false => self.queues.is_empty(),
         };
         if clear && self.tokens > 0.0 {
             return Verdict::Now(self.take(header.size));
         }
-        Verdict::Wait(Place { queue: self.queue_of(header), key })
+        Verdict::Wait(self.queues.place(header, key))
     }
 
     /// Takes a packet that has to wait; `poll` gives it back. False: the queue is too long, and the
     /// packet was dropped with its track.
     pub fn queue(&mut self, header: Header, place: Place, item: T, now: Instant) -> bool {
-        let Place { queue, key } = place;
-        self.queues[queue].push_back(Waiting { header, key, pushed: now, item });
-        self.queued_bytes += header.size;
-        self.queued_packets += 1;
+        self.queues.push(place, Waiting { header, key: place.key, pushed: now, item });
         self.shorten(now);
         !self.cut.contains(&header.slot)
     }
@@ -318,14 +253,13 @@ impl<T> Pacer<T> {
     /// The next packet that may leave now.
     pub fn poll(&mut self, now: Instant) -> Option<Release<T>> {
         self.fill(now);
-        if self.queued_packets == 0 || self.tokens <= 0.0 {
+        if self.queues.is_empty() || self.tokens <= 0.0 {
             return None;
         }
         let waiting = match self.held() {
-            true => self.take_spared(),
-            false => self.queues.iter_mut().find_map(VecDeque::pop_front),
+            true => self.queues.pop_first(|slot| self.hold.spares(slot)),
+            false => self.queues.pop(),
         }?;
-        self.forget(&waiting.header);
         let probe = self.take(waiting.header.size);
         Some(Release { header: waiting.header, item: waiting.item, probe, pushed: waiting.pushed })
     }
@@ -341,7 +275,7 @@ impl<T> Pacer<T> {
             return None;
         }
         let due = (probe.cluster.rate * elapsed).as_bytes();
-        let wanted = self.queued_packets == 0 && !self.held() && due >= probe.bytes as u64;
+        let wanted = self.queues.is_empty() && !self.held() && due >= probe.bytes as u64;
         wanted.then_some(probe.cluster.id)
     }
 
@@ -365,7 +299,7 @@ impl<T> Pacer<T> {
     pub fn forget_slot(&mut self, slot: SlotId) -> usize {
         self.cut.retain(|cut| *cut != slot);
         self.in_keyframe.retain(|open| *open != slot);
-        self.drop_slot(slot)
+        self.queues.drop_slot(slot)
     }
 
     /// When to poll again.
@@ -378,10 +312,10 @@ impl<T> Pacer<T> {
         if self.probe.is_some() {
             return Some(filled + PROBE_TICK);
         }
-        if self.held() && !self.spared.iter().any(|slot| self.waits(*slot)) {
+        if self.held() && !self.hold.spared().iter().any(|slot| self.queues.holds(*slot)) {
             return Some(filled + HOLD_TICK);
         }
-        if self.queued_packets == 0 {
+        if self.queues.is_empty() {
             return None;
         }
         let missing = DataSize::bytes((-self.tokens).max(0.0) as u64);
@@ -416,29 +350,6 @@ impl<T> Pacer<T> {
         header.keyframe || open.is_some()
     }
 
-    fn waits(&self, slot: SlotId) -> bool {
-        self.queues.iter().flatten().any(|waiting| waiting.header.slot == slot)
-    }
-
-    /// The first packet that leaves though all else is held.
-    fn take_spared(&mut self) -> Option<Waiting<T>> {
-        let Self { spared, queues, .. } = self;
-        let spares = |waiting: &Waiting<T>| spared.contains(&waiting.header.slot);
-        queues.iter_mut().find_map(|queue| queue.remove(queue.iter().position(spares)?))
-    }
-
-    /// Where a packet waits: behind those of its slot that wait already, else by importance.
-    fn queue_of(&self, header: &Header) -> usize {
-        if header.class == PacketClass::Retransmission {
-            return 0;
-        }
-        let importance = usize::from(header.importance).min(IMPORTANCES - 1);
-        let same = |queue: &usize| {
-            self.queues[*queue].iter().any(|waiting| waiting.header.slot == header.slot)
-        };
-        (1..QUEUES).find(same).unwrap_or(QUEUES - 1 - importance)
-    }
-
     fn fill(&mut self, now: Instant) {
         let last = self.filled.replace(now).unwrap_or(now);
         if last == now {
@@ -467,306 +378,19 @@ impl<T> Pacer<T> {
         Some(id)
     }
 
-    fn forget(&mut self, header: &Header) {
-        self.queued_bytes -= header.size;
-        self.queued_packets -= 1;
-    }
-
     /// Drops what makes the queue too long.
     fn shorten(&mut self, now: Instant) {
-        while self.queue_delay(now) > MAX_QUEUE || self.queued_packets > MAX_PACKETS {
+        while self.queue_delay(now) > MAX_QUEUE || self.queues.len() > MAX_PACKETS {
             let keys_too =
-                self.queue_delay(now) > MAX_KEYFRAME_QUEUE || self.queued_packets > MAX_PACKETS;
-            let Some(slot) = self.least_important(keys_too) else { return };
-            let packets = self.drop_slot(slot);
+                self.queue_delay(now) > MAX_KEYFRAME_QUEUE || self.queues.len() > MAX_PACKETS;
+            let Some(slot) = self.queues.least_important(keys_too) else { return };
+            let packets = self.queues.drop_slot(slot);
             self.in_keyframe.retain(|open| *open != slot);
             self.cut.push(slot);
             self.news.push_back(Cut { slot, packets });
         }
     }
-
-    /// The slot to drop: of the least importance, the longest queue. Without `keys_too` only one
-    /// that has no keyframe waiting.
-    fn least_important(&self, keys_too: bool) -> Option<SlotId> {
-        self.queues.iter().rev().find_map(|queue| {
-            let of = |slot: SlotId| queue.iter().filter(move |w| w.header.slot == slot);
-            let slots = queue.iter().map(|waiting| waiting.header.slot);
-            slots
-                .filter(|slot| keys_too || !of(*slot).any(|waiting| waiting.key))
-                .max_by_key(|slot| of(*slot).map(|waiting| waiting.header.size).sum::<usize>())
-        })
-    }
-
-    fn drop_slot(&mut self, slot: SlotId) -> usize {
-        let before = self.queued_packets;
-        for queue in &mut self.queues {
-            queue.retain(|waiting| {
-                let keep = waiting.header.slot != slot;
-                if !keep {
-                    self.queued_bytes -= waiting.header.size;
-                    self.queued_packets -= 1;
-                }
-                keep
-            });
-        }
-        before - self.queued_packets
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    #[derive(Debug, PartialEq, Eq)]
-    enum Pushed {
-        Now(Option<ProbeId>),
-        Queued,
-        Dropped,
-    }
-
-    impl Pacer<u32> {
-        fn push(&mut self, header: Header, item: u32, now: Instant) -> Pushed {
-            match self.admit(&header, now) {
-                Verdict::Now(probe) => Pushed::Now(probe),
-                Verdict::Wait(place) if self.queue(header, place, item, now) => Pushed::Queued,
-                Verdict::Wait(_) | Verdict::Drop => Pushed::Dropped,
-            }
-        }
-    }
-
-    const CAMERA: SlotId = SlotId(1);
-    const SCREEN: SlotId = SlotId(2);
-
-    fn header(class: PacketClass, slot: SlotId, importance: u8) -> Header {
-        Header { class, slot, importance, size: 1200, keyframe: false, end: false }
-    }
-
-    fn video(slot: SlotId, importance: u8) -> Header {
-        header(PacketClass::Video, slot, importance)
-    }
-
-    /// Half a megabit a second: 62.5 bytes a millisecond.
-    fn pacer() -> Pacer<u32> {
-        Pacer::new(Bitrate::kbps(250))
-    }
-
-    /// Empties the bucket and leaves one packet waiting.
-    fn saturate(pacer: &mut Pacer<u32>, now: Instant) {
-        for i in 0..12 {
-            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Pushed::Now(None));
-        }
-        assert_eq!(pacer.push(video(CAMERA, 1), 12, now), Pushed::Queued);
-    }
-
-    fn drain(pacer: &mut Pacer<u32>, from: Instant, time: Duration) -> Vec<(Instant, u32)> {
-        let mut released = Vec::new();
-        let mut now = from;
-        while now < from + time {
-            now += MS;
-            while let Some(release) = pacer.poll(now) {
-                released.push((now, release.item));
-            }
-        }
-        released
-    }
-
-    #[test]
-    fn a_burst_leaves_at_once_and_the_rest_at_the_rate() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        for i in 13..20 {
-            pacer.push(video(CAMERA, 1), i, now);
-        }
-        let released = drain(&mut pacer, now, 200 * MS);
-        let items: Vec<u32> = released.iter().map(|r| r.1).collect();
-        assert_eq!(items, (12..20).collect::<Vec<_>>());
-        let took = released[7].0 - released[0].0;
-        assert!(took >= 130 * MS && took <= 138 * MS, "{took:?}: 7 packets of 19.2 ms");
-    }
-
-    #[test]
-    fn audio_never_waits() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        let audio = Header { size: 150, ..header(PacketClass::Audio, SlotId(9), 0) };
-        for i in 100..200 {
-            assert_eq!(pacer.push(audio, i, now), Pushed::Now(None));
-        }
-        let first = drain(&mut pacer, now, 200 * MS)[0].0;
-        assert!(first - now <= 78 * MS, "video waits for the debt of 4800 bytes at most");
-    }
-
-    #[test]
-    fn retransmissions_first_then_by_importance() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        pacer.push(video(CAMERA, 0), 1, now);
-        pacer.push(video(SCREEN, 2), 2, now);
-        pacer.push(header(PacketClass::Retransmission, CAMERA, 1), 3, now);
-        let items: Vec<u32> = drain(&mut pacer, now, 200 * MS).into_iter().map(|r| r.1).collect();
-        assert_eq!(items, [3, 2, 12, 1]);
-    }
-
-    #[test]
-    fn a_track_that_gains_importance_keeps_its_order() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        pacer.push(video(CAMERA, 2), 13, now);
-        let items: Vec<u32> = drain(&mut pacer, now, 100 * MS).into_iter().map(|r| r.1).collect();
-        assert_eq!(items, [12, 13]);
-    }
-
-    #[test]
-    fn too_long_a_queue_loses_the_least_important_track_until_its_keyframe() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        for i in 0..20 {
-            assert_eq!(pacer.push(video(SCREEN, 2), i, now), Pushed::Queued);
-        }
-        // 26 packets at 62.5 bytes/ms are 499 ms; the next is one too many.
-        for i in 0..5 {
-            assert_eq!(pacer.push(video(CAMERA, 1), i, now), Pushed::Queued);
-        }
-        assert_eq!(pacer.push(video(CAMERA, 1), 5, now), Pushed::Dropped);
-        assert_eq!(pacer.poll_cut(), Some(Cut { slot: CAMERA, packets: 7 }));
-        assert_eq!(pacer.poll_cut(), None);
-        assert_eq!(pacer.push(video(CAMERA, 1), 6, now), Pushed::Dropped);
-        let resent = header(PacketClass::Retransmission, CAMERA, 1);
-        assert_eq!(pacer.push(resent, 6, now), Pushed::Dropped);
-        let key = Header { keyframe: true, ..video(CAMERA, 1) };
-        assert_eq!(pacer.push(key, 7, now), Pushed::Queued);
-        assert_eq!(pacer.queued_bytes(), 21 * 1200);
-    }
-
-    #[test]
-    fn a_keyframe_may_take_longer() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        drain(&mut pacer, now, 300 * MS);
-        let now = now + 300 * MS;
-        let key = Header { keyframe: true, ..video(SCREEN, 2) };
-        assert_eq!(pacer.push(key, 0, now), Pushed::Now(None));
-        for i in 1..50 {
-            let verdict = pacer.push(Header { end: i == 49, ..video(SCREEN, 2) }, i, now);
-            assert_ne!(verdict, Pushed::Dropped, "packet {i} of the keyframe");
-        }
-        assert!(pacer.queue_delay(now) > MAX_QUEUE);
-        // What follows waits behind it; another camera without a keyframe goes.
-        assert_eq!(pacer.push(video(SCREEN, 2), 50, now), Pushed::Queued);
-        assert_eq!(pacer.push(video(CAMERA, 1), 51, now), Pushed::Dropped);
-        for i in 52..200 {
-            pacer.push(video(SCREEN, 2), i, now);
-        }
-        assert!(pacer.queue_delay(now) <= MAX_KEYFRAME_QUEUE);
-    }
-
-    #[test]
-    fn keyframes_are_made_again_before_the_hold_ends() {
-        let start = Instant::now();
-        let mut pacer = pacer();
-        assert!(pacer.set_path_queue(HOLD_ABOVE + MS, start) && pacer.paused());
-        assert!(!pacer.set_path_queue(HOLD_UNTIL_BELOW + PREPARE, start + 100 * MS));
-        let before = HOLD_UNTIL_BELOW + PREPARE - MS;
-        assert!(pacer.set_path_queue(before, start + 150 * MS) && !pacer.paused());
-        assert!(pacer.held(), "but they do not leave yet");
-        assert!(!pacer.set_path_queue(HOLD_ABOVE + MS, start + 200 * MS), "nor stops it twice");
-        assert!(!pacer.set_path_queue(Duration::ZERO, start + 300 * MS));
-        assert!(!pacer.held() && !pacer.paused());
-    }
-
-    #[test]
-    fn what_is_spared_goes_on_in_order_while_the_rest_is_held() {
-        let now = Instant::now();
-        let mut pacer = pacer();
-        saturate(&mut pacer, now);
-        assert_eq!(pacer.push(video(SCREEN, 2), 20, now), Pushed::Queued);
-        pacer.set_path_queue(HOLD_ABOVE + MS, now);
-        pacer.spare(CAMERA);
-        assert_eq!(pacer.push(video(CAMERA, 1), 13, now + 60 * MS), Pushed::Queued, "12 waits");
-        let released = drain(&mut pacer, now + 60 * MS, 100 * MS);
-        assert_eq!(released.iter().map(|(_, item)| *item).collect::<Vec<_>>(), [12, 13]);
-        assert_eq!(pacer.push(video(CAMERA, 1), 14, now + 200 * MS), Pushed::Now(None));
-        pacer.set_path_queue(Duration::ZERO, now + 250 * MS);
-        assert_eq!(drain(&mut pacer, now + 250 * MS, 50 * MS)[0].1, 20);
-    }
-
-    #[test]
-    fn held_video_waits_and_is_dropped_when_old() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        pacer.set_path_queue(HOLD_ABOVE + MS, now);
-        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Pushed::Queued);
-        assert_eq!(pacer.poll(now + 100 * MS), None);
-        assert_eq!(pacer.poll_timeout(), Some(now + 100 * MS + HOLD_TICK));
-        pacer.set_path_queue(HOLD_UNTIL_BELOW, now + 400 * MS);
-        assert_eq!(pacer.push(video(CAMERA, 1), 1, now + 501 * MS), Pushed::Dropped);
-        pacer.set_path_queue(HOLD_UNTIL_BELOW - MS, now + 502 * MS);
-        let key = Header { keyframe: true, ..video(CAMERA, 1) };
-        assert_eq!(pacer.push(key, 2, now + 502 * MS), Pushed::Now(None));
-    }
-
-    #[test]
-    fn a_queue_that_others_make_does_not_stop_video_for_good() {
-        let (mut pacer, start) = (pacer(), Instant::now());
-        let mut held = 0;
-        for i in 0..200_u32 {
-            pacer.set_path_queue(HOLD_ABOVE * 2, start + 100 * MS * i);
-            held += u32::from(pacer.held());
-        }
-        assert!((40..=60).contains(&held), "{held} of 200");
-    }
-
-    #[test]
-    fn a_probe_is_filled_by_media_and_padding_at_its_rate() {
-        let (mut pacer, mut now) = (pacer(), Instant::now());
-        let cluster = ProbeCluster {
-            id: ProbeId(7),
-            rate: Bitrate::mbps(4),
-            min_packets: 5,
-            min_bytes: 10_000,
-        };
-        pacer.push(video(CAMERA, 1), 0, now);
-        pacer.start_probe(cluster, now);
-        let start = now;
-        assert_eq!(pacer.push(video(CAMERA, 1), 0, now), Pushed::Now(Some(ProbeId(7))));
-        let mut sent = 1;
-        while pacer.probe.is_some() {
-            now += 2 * MS;
-            while pacer.poll_padding(now).is_some() {
-                pacer.sent_padding(Some(1200));
-                sent += 1;
-            }
-        }
-        assert_eq!(sent, 9, "over 10 000 bytes");
-        let took = now - start;
-        assert!(took >= 18 * MS && took <= 22 * MS, "{took:?}");
-        assert_eq!(pacer.push(video(CAMERA, 1), 0, now + 20 * MS), Pushed::Now(None));
-    }
-
-    #[test]
-    fn a_probe_without_anything_to_send_ends() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        let cluster = ProbeCluster {
-            id: ProbeId(1),
-            rate: Bitrate::mbps(1),
-            min_packets: 5,
-            min_bytes: 2500,
-        };
-        pacer.start_probe(cluster, now);
-        assert!(pacer.poll_padding(now).is_some());
-        pacer.sent_padding(None);
-        assert_eq!(pacer.poll_padding(now), None);
-        pacer.start_probe(cluster, now);
-        assert_eq!(pacer.poll_padding(now + PROBE_TIMEOUT + MS), None);
-    }
-
-    #[test]
-    fn another_source_forgets_what_waited() {
-        let (mut pacer, now) = (pacer(), Instant::now());
-        saturate(&mut pacer, now);
-        pacer.forget_slot(CAMERA);
-        assert_eq!(pacer.queued_bytes(), 0);
-        assert_eq!(pacer.queue_delay(now), Duration::ZERO);
-    }
-}
+mod tests;
