@@ -26,12 +26,11 @@ QUEUE_S = 1.0
 SAMPLING_S = 0.5
 SQUEEZED_S = 10.0
 FREEZE_S = 1.0
-"""Where the path's queue holds a second of what was sent before; 0.5 s is usual."""
+"""Where the path's queue holds a second of what was sent before; 0.4 to 0.8 s are usual."""
 CLIMB_FREEZE_S = 0.5
 """There is no reason for any on the way up."""
 REPAIRED_S = 1.5
-"""0.4 s is usual; once in four runs on a busy machine 0.94 s until a keyframe came. The engine's scenarios
-hold 450 ms."""
+"""0.4 to 0.5 s in four runs on an idle machine; a busy one had 0.94 s once, until a keyframe came."""
 FROZEN = 0.35
 """0.1 to 0.2 are usual; where repair is short of means it is more than half."""
 RESUMED_S = 0.3
