@@ -273,7 +273,14 @@ fn client(server: &mut Engine, identity: &Identity, id: u64, now: Instant) -> Cl
     };
     let add = |role, local| {
         let room = RoomId(1);
-        Command::AddTransport(AddTransport { transport, room, role, local, socket: 0 })
+        Command::AddTransport(AddTransport {
+            transport,
+            room,
+            role,
+            local,
+            socket: 0,
+            local_path: None,
+        })
     };
     server.handle_command(add(Role::Server, credentials("server")), now);
     client.handle_command(add(Role::Client, credentials("client")), now);

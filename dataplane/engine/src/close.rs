@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use crate::engine::Engine;
 use crate::event::{CloseReason, Event, TransportState};
-use crate::ice::IceState;
+use crate::ice::{IceChange, IceState};
 use crate::ids::{TransportId, WorkerId};
-use crate::net::Tuple;
+use crate::net::{Protocol, Tuple};
 use crate::ring::RingMessage;
 use crate::timers::TimerKey;
 use crate::transport::Agent;
@@ -32,6 +32,9 @@ impl Engine {
                 self.out.send(transport.tuple, &datagram);
             }
         }
+        if let Some(local) = transport.agent.local().filter(|_| reason != CloseReason::PeerClosed) {
+            local.say_goodbye(|tuple, data| self.out.arena.push(tuple, data));
+        }
         self.names.transports.remove(&transport.id);
         self.data_tracks.forget(transport.id);
         self.timers.disarm(TimerKey::Transport(key), &mut transport.wake);
@@ -50,7 +53,7 @@ impl Engine {
             transport: transport.id,
             state: TransportState::Closed,
             reason,
-            remote: transport.tuple.map(|tuple| tuple.remote),
+            remote: transport.tuple.and_then(|tuple| tuple.address()),
         });
     }
 
@@ -68,14 +71,14 @@ impl Engine {
                 transport: transport.id,
                 state,
                 reason: CloseReason::None,
-                remote: transport.tuple.map(|tuple| tuple.remote),
+                remote: transport.tuple.and_then(|tuple| tuple.address()),
             });
         }
     }
 
     /// Lets the other workers on the port know whose an address is.
     pub(crate) fn tell_address(&mut self, tuple: Tuple, present: bool) {
-        if !self.shared_port {
+        if !self.shared_port || tuple.protocol == Protocol::Local {
             return;
         }
         let owner = self.worker;
@@ -94,6 +97,10 @@ impl Engine {
             Agent::Responder(agent) => agent.handle_timeout(now),
             Agent::Client(agent) => {
                 agent.handle_timeout(now, |tuple, data| self.out.arena.push(tuple, data))
+            }
+            Agent::Local(agent) => {
+                agent.handle_timeout(now, |tuple, data| self.out.arena.push(tuple, data));
+                IceChange::default()
             }
         };
         let expired = change.state == Some(IceState::Expired);

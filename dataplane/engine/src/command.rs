@@ -176,6 +176,17 @@ pub struct AddTransport {
     /// The socket that a client sends its checks by, one of its own per client transport: that is
     /// all that tells two of them apart at one server address. Unused in server role.
     pub socket: u16,
+    /// The peer is a process beside ours, and no check, handshake or cipher is in between.
+    pub local_path: Option<LocalPath>,
+}
+
+/// The way to a process beside ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalPath {
+    /// The ring that we share with it, as the I/O shell numbers them.
+    pub ring: u16,
+    /// Which of the transports on it: the same number on both sides.
+    pub route: u64,
 }
 
 /// See [`Command::SetRemote`].

@@ -27,6 +27,9 @@ impl Engine {
         if self.names.transports.contains_key(&id) {
             return;
         }
+        if let Some(path) = spec.local_path {
+            return self.add_local_transport(spec, Tuple::local(path), now);
+        }
         let entry = self.transports.vacant_entry();
         let key = entry.key();
         if !self.routes.add_ufrag(&spec.local.ufrag, key) {
@@ -59,7 +62,8 @@ impl Engine {
         }
         transport.secure.set_fingerprints(&remote.fingerprints);
         transport.set_remote(remote);
-        if transport.handshake_deadline.is_some() && transport.secure.is_active() {
+        let checked = transport.handshake_deadline.is_some() && !transport.is_local();
+        if checked && transport.secure.is_active() {
             // Its checks came before its description.
             transport.secure.begin(&self.identity, now);
         }
@@ -80,6 +84,10 @@ impl Engine {
     pub(crate) fn restart_ice(&mut self, id: TransportId, local: IceCredentials) {
         const COMMAND: &str = "RestartIce";
         let Some(key) = self.transport_named(id, COMMAND) else { return };
+        if self.transports[key].is_local() {
+            // Nothing is checked there, and nobody else may begin to.
+            return;
+        }
         if !self.routes.add_ufrag(&local.ufrag, key) {
             self.out.events.failed(COMMAND, id.0, "ufrag is in use");
             return;
@@ -123,6 +131,7 @@ impl Engine {
             Agent::Client(agent) => {
                 agent.handle_request(tuple, message, &mut reply).map(|()| IceChange::default())
             }
+            Agent::Local(_) => Err(DropReason::StunUnknownUfrag),
         };
         if !reply.is_empty() {
             self.out.arena.push(tuple, &reply);
@@ -259,6 +268,11 @@ impl Engine {
         {
             return self.close(key, CloseReason::Internal, now);
         }
+        self.begin(key, now);
+    }
+
+    /// Everything that waited for the transport.
+    pub(crate) fn begin(&mut self, key: usize, now: Instant) {
         self.tell_state(key, TransportState::Connected);
         self.begin_receiver_reports(key, now);
         self.begin_channels(key, now);
@@ -280,7 +294,7 @@ impl Engine {
     /// Reception is reported once there are keys to do it and tracks to report on.
     pub(crate) fn begin_receiver_reports(&mut self, key: usize, now: Instant) {
         let transport = &mut self.transports[key];
-        if transport.secure.is_verified() && !transport.tracks.is_empty() {
+        if transport.is_secured() && !transport.tracks.is_empty() {
             transport.receiver_report_at.get_or_insert(now + FIRST_RECEIVER_REPORT);
             self.arm_transport(key);
         }

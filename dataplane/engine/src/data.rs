@@ -54,7 +54,7 @@ impl Engine {
     /// Starts the association, once keys and agreement are there: a client speaks first.
     pub(crate) fn begin_channels(&mut self, key: usize, now: Instant) {
         let transport = &mut self.transports[key];
-        if transport.data && transport.secure.is_verified() && transport.channels.is_none() {
+        if transport.data && transport.is_secured() && transport.channels.is_none() {
             let (role, opens) = (transport.role, transport.opens_channels);
             let dialect = self.members.dialect(transport.id).unwrap_or(DataDialect::Native);
             transport.channels = Some(Box::new(Channels::new(role, dialect, opens, now)));
@@ -148,11 +148,16 @@ impl Engine {
         Ok(())
     }
 
-    /// SCTP packets into DTLS records, records into datagrams.
+    /// SCTP packets into DTLS records, records into datagrams; on a local ring as they are.
     fn flush_channels(&mut self, key: usize) {
         let Some(transport) = self.transports.get_mut(key) else { return };
+        let local = transport.is_local();
         let Some(channels) = &mut transport.channels else { return };
         while let Some(packet) = channels.poll_transmit() {
+            if local {
+                self.out.send(transport.tuple, &packet);
+                continue;
+            }
             transport.secure.send(&packet);
             while let Some(datagram) = transport.secure.poll_transmit() {
                 self.out.send(transport.tuple, &datagram);

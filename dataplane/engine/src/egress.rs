@@ -180,7 +180,7 @@ fn write_packet(
     turn: &Turn,
 ) -> Result<usize, DropReason> {
     let tuple = transport.tuple.ok_or(DropReason::NoRoute)?;
-    let srtp = transport.srtp_out.as_mut().ok_or(DropReason::SrtpNoContext)?;
+    let media = transport.media_out.as_mut().ok_or(DropReason::SrtpNoContext)?;
     let map = &transport.extensions;
     let out = arena.space();
 
@@ -236,7 +236,7 @@ fn write_packet(
         at += prefix.len();
     }
     let prefix_len = at - header.len;
-    let len = srtp.protect_rtp_from(parts.index, out, header.len, prefix_len, parts.payload)?;
+    let len = media.seal_rtp_from(parts.index, out, header.len, prefix_len, parts.payload)?;
     arena.commit(tuple, len);
     if header.transport_cc_at.is_some() {
         let number = transport.next_transport_cc;

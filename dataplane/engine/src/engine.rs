@@ -288,7 +288,7 @@ mod tests {
             let local = IceCredentials { ufrag: format!("00{id}"), password: "p".repeat(22) };
             let transport = TransportId(id);
             let (room, role) = (RoomId(1), Role::Server);
-            let spec = AddTransport { transport, room, role, local, socket: 0 };
+            let spec = AddTransport { transport, room, role, local, socket: 0, local_path: None };
             engine.handle_command(Command::AddTransport(spec), now);
         }
         let key = engine.names.transports[&TransportId(1)];

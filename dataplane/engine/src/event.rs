@@ -164,6 +164,11 @@ pub enum Event {
         /// Arrival of the packet that it began or ended with.
         at: Instant,
     },
+    /// A local ring is over: its other process has gone, or wrote what cannot be, or it was closed.
+    LocalRingClosed {
+        /// Which, as the I/O shell numbers them.
+        ring: u16,
+    },
     /// A data message addressed to the server.
     Data {
         /// Who sent it.

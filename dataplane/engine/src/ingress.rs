@@ -1,6 +1,7 @@
 //! One datagram's way in, top to bottom.
 //!
 //! ```text
+//! of a local ring ─ local.rs ─ as below, without checks and ciphers
 //! first byte ─ STUN ─ connect.rs
 //!            ─ address ─┬─ DTLS ─ connect.rs
 //!                       ├─ RTCP ─ decrypt ─ feedback.rs
@@ -19,7 +20,7 @@ use crate::error::DropReason;
 use crate::event::Event;
 use crate::layers::liveness::Life;
 use crate::nack::Action;
-use crate::net::Tuple;
+use crate::net::{Protocol, Tuple};
 use crate::packet::{Form, PassThrough, SourcePacket};
 use crate::room_audio::Heard;
 use crate::rtp::{AudioLevel, ExtensionKind, ExtensionSpans, RtpView};
@@ -50,6 +51,9 @@ impl Engine {
     }
 
     fn receive(&mut self, tuple: Tuple, data: &mut [u8], now: Instant) -> Result<(), DropReason> {
+        if tuple.protocol == Protocol::Local {
+            return self.receive_local(tuple, data, now);
+        }
         let kind = classify(data)?;
         if kind == PacketKind::Stun {
             return self.handle_stun(tuple, data, now);
@@ -67,7 +71,7 @@ impl Engine {
         }
     }
 
-    fn receive_rtcp(
+    pub(crate) fn receive_rtcp(
         &mut self,
         key: usize,
         tuple: Tuple,
@@ -75,13 +79,13 @@ impl Engine {
         now: Instant,
     ) -> Result<(), DropReason> {
         let transport = &mut self.transports[key];
-        let srtp = transport.srtp_in.as_mut().ok_or(DropReason::SrtpNoContext)?;
-        let len = srtp.unprotect_rtcp(data)?;
+        let media = transport.media_in.as_mut().ok_or(DropReason::SrtpNoContext)?;
+        let len = media.open_rtcp(data)?;
         transport.on_authenticated(tuple, data.len(), now);
         self.handle_rtcp(key, &data[..len], now)
     }
 
-    fn receive_rtp(
+    pub(crate) fn receive_rtp(
         &mut self,
         key: usize,
         tuple: Tuple,
@@ -91,10 +95,10 @@ impl Engine {
         // Decrypt: only the peer's own packets go further.
         let view = RtpView::parse(data).map_err(|_| DropReason::RtpMalformed)?;
         let transport = &mut self.transports[key];
-        let srtp = transport.srtp_in.as_mut().ok_or(DropReason::SrtpNoContext)?;
+        let media = transport.media_in.as_mut().ok_or(DropReason::SrtpNoContext)?;
         let datagram_len = data.len();
-        let packet = srtp.unprotect_rtp(data, &view)?;
-        let data = &data[..packet.len];
+        let plain_len = media.open_rtp(data, &view)?;
+        let data = &data[..plain_len];
         transport.on_authenticated(tuple, datagram_len, now);
 
         // Extensions; the arrival is recorded for feedback whatever becomes of the packet.

@@ -39,6 +39,7 @@ pub mod keyframe;
 pub mod layer;
 pub mod layers;
 pub mod load;
+mod local;
 pub mod nack;
 pub mod net;
 mod offset_map;

@@ -1,7 +1,9 @@
 //! Where datagrams come from and go to: tuples, the receive batch, the transmit arena.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::ops::Range;
+
+use crate::command::LocalPath;
 
 /// Largest datagram that we send: what an Ethernet frame leaves after IPv4 and UDP headers. Browsers
 /// make packets of 1200 bytes, GStreamer of 1400.
@@ -20,6 +22,8 @@ const CALM_PART: usize = 4;
 pub enum Protocol {
     /// One datagram per packet.
     Udp,
+    /// One record per packet, of a ring in memory shared with a process beside ours.
+    Local,
 }
 
 /// One path: protocol, our socket, their address. Equal only if all three are.
@@ -27,10 +31,34 @@ pub enum Protocol {
 pub struct Tuple {
     /// How bytes travel.
     pub protocol: Protocol,
-    /// Index of our socket, as the I/O shell numbers them.
+    /// Index of our socket, or of the ring, as the I/O shell numbers them.
     pub local: u16,
-    /// The far end.
+    /// The far end; behind a ring the number of its transport, in the form of an address.
     pub remote: SocketAddr,
+}
+
+impl Tuple {
+    /// That of a transport on a local ring.
+    #[must_use]
+    pub fn local(path: LocalPath) -> Self {
+        let remote = SocketAddr::from((Ipv6Addr::from_bits(path.route.into()), 0));
+        Self { protocol: Protocol::Local, local: path.ring, remote }
+    }
+
+    /// The number of the transport on its ring; `None` behind a socket.
+    #[must_use]
+    pub fn route(&self) -> Option<u64> {
+        match (self.protocol, self.remote) {
+            (Protocol::Local, SocketAddr::V6(remote)) => Some(remote.ip().to_bits() as u64),
+            _ => None,
+        }
+    }
+
+    /// Where the far end is on the network; `None` for a process beside ours.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        (self.protocol == Protocol::Udp).then_some(self.remote)
+    }
 }
 
 /// One received datagram, decrypted in place. Its arrival time is the `now` of its batch.
@@ -178,6 +206,17 @@ mod tests {
         assert_eq!(arena.bytes(), b"onetwo");
         arena.clear();
         assert!(arena.is_empty() && arena.bytes().is_empty());
+    }
+
+    #[test]
+    fn a_local_path_survives_the_form_of_an_address() {
+        for (ring, route) in [(0, 0), (7, 1), (u16::MAX, u64::MAX)] {
+            let tuple = Tuple::local(LocalPath { ring, route });
+            assert_eq!((tuple.local, tuple.route(), tuple.address()), (ring, Some(route), None));
+        }
+        let remote = SocketAddr::from(([127, 0, 0, 1], 9));
+        let udp = Tuple { protocol: Protocol::Udp, local: 0, remote };
+        assert_eq!((udp.route(), udp.address()), (None, Some(remote)));
     }
 
     #[test]

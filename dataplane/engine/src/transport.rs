@@ -1,15 +1,20 @@
-//! One ICE + DTLS + SRTP + SCTP association with a peer: its parts, and what they add up to.
+//! One ICE + DTLS + SRTP + SCTP association with a peer: its parts, and what they add up to. Of one
+//! with a process beside ours only SCTP is left (`local.rs`).
 //!
 //! `connect.rs` brings it up, `ingress.rs` and `feedback.rs` take in what comes, `egress.rs` and
 //! `reports.rs` send, `data.rs` has its channels, `close.rs` ends it.
 
 mod agent;
 mod channels;
+mod local;
+mod media;
 mod receive;
 mod secure;
 
 pub(crate) use agent::Agent;
 pub(crate) use channels::{ChannelNews, Channels};
+pub(crate) use local::{Local, Record, sort};
+pub(crate) use media::{MediaIn, MediaOut};
 pub(crate) use receive::{Binding, Bindings};
 pub(crate) use secure::{Secure, SecureEvent};
 
@@ -69,8 +74,8 @@ pub(crate) struct Transport {
     pub(crate) tuple: Option<Tuple>,
     /// When the handshake must be done; set by the first valid check.
     pub(crate) handshake_deadline: Option<Instant>,
-    pub(crate) srtp_in: Option<SrtpReceiver>,
-    pub(crate) srtp_out: Option<SrtpSender>,
+    pub(crate) media_in: Option<MediaIn>,
+    pub(crate) media_out: Option<MediaOut>,
     pub(crate) channels: Option<Box<Channels>>,
 
     /// Extensions agreed on, both ways.
@@ -150,8 +155,8 @@ impl Transport {
             secure: Secure::new(spec.role),
             tuple: None,
             handshake_deadline: None,
-            srtp_in: None,
-            srtp_out: None,
+            media_in: None,
+            media_out: None,
             channels: None,
             extensions: ExtensionMap::new(),
             transport_cc: false,
@@ -187,16 +192,21 @@ impl Transport {
 
     /// What negotiation agreed on, the newest description as a whole.
     pub(crate) fn set_remote(&mut self, remote: &SetRemote) {
+        // Towards a process beside ours there is no bandwidth to find out about.
+        let network = !self.is_local();
+        let measures = [ExtensionKind::TransportCc, ExtensionKind::AbsSendTime];
         let mut extensions = ExtensionMap::new().with_two_byte(remote.allow_mixed);
         for (id, kind) in &remote.extensions {
-            extensions.insert(*id, *kind);
+            if network || !measures.contains(kind) {
+                extensions.insert(*id, *kind);
+            }
         }
         self.extensions = extensions;
-        self.transport_cc = remote.transport_cc;
-        self.remb = remote.remb;
+        self.transport_cc = remote.transport_cc && network;
+        self.remb = remote.remb && network;
         self.data = remote.data;
         self.opens_channels = remote.opens_channels;
-        self.limited = remote.congestion_control && self.role == Role::Server;
+        self.limited = remote.congestion_control && self.role == Role::Server && network;
         self.playout_delay = remote.playout_delay.map(PlayoutDelay::to_bytes);
         if self.limited && self.extensions.id(ExtensionKind::TransportCc).is_some() {
             self.sending.get_or_insert_with(|| Box::new(Sending::new()));
@@ -210,9 +220,21 @@ impl Transport {
         } else {
             (keying.server(), keying.client())
         };
-        self.srtp_out = Some(SrtpSender::new(keying.profile(), ours.0, ours.1)?);
-        self.srtp_in = Some(SrtpReceiver::new(keying.profile(), theirs.0, theirs.1)?);
+        let sender = SrtpSender::new(keying.profile(), ours.0, ours.1)?;
+        let receiver = SrtpReceiver::new(keying.profile(), theirs.0, theirs.1)?;
+        self.media_out = Some(MediaOut::Srtp(sender));
+        self.media_in = Some(MediaIn::Srtp(receiver));
         Ok(())
+    }
+
+    /// The peer is a process beside ours.
+    pub(crate) fn is_local(&self) -> bool {
+        self.agent.local().is_some()
+    }
+
+    /// Media and data may flow: the peer is who signaling says, and there.
+    pub(crate) fn is_secured(&self) -> bool {
+        self.secure.is_verified() || self.agent.local().is_some_and(Local::is_met)
     }
 
     /// A packet that only the peer can have made came by this path.
@@ -244,10 +266,10 @@ impl Transport {
             return Ok(());
         }
         let tuple = self.tuple.ok_or(DropReason::NoRoute)?;
-        let srtp = self.srtp_out.as_mut().ok_or(DropReason::SrtpNoContext)?;
+        let media = self.media_out.as_mut().ok_or(DropReason::SrtpNoContext)?;
         let space = arena.space();
         space.get_mut(..compound.len()).ok_or(DropReason::TooBig)?.copy_from_slice(compound);
-        let len = srtp.protect_rtcp(space, compound.len())?;
+        let len = media.seal_rtcp(space, compound.len())?;
         arena.commit(tuple, len);
         self.stats.packets_sent += 1;
         self.stats.bytes_sent += len as u64;

@@ -62,7 +62,7 @@ impl Engine {
     /// A look at one transport, if it is time.
     pub(crate) fn watch_quality(&mut self, key: usize, now: Instant) {
         let transport = &mut self.transports[key];
-        let watched = transport.role == Role::Server && transport.secure.is_verified();
+        let watched = transport.role == Role::Server && transport.is_secured();
         if !watched || !transport.watch.is_due(now) {
             return;
         }

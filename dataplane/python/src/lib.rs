@@ -5,6 +5,7 @@
 
 #[cfg(feature = "python")]
 mod binding;
+pub mod local_ring;
 mod players;
 mod queues;
 mod ring;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,6 +20,7 @@ use airside_engine::units::NtpTime;
 use airside_engine::{ClientMessage, Engine, EngineConfig};
 use bytes::Bytes;
 
+use crate::local_ring::{Handover, LocalRing};
 use crate::players::{Frame, Gauge, PlayerFigures};
 use crate::queues::Queues;
 use crate::ring::{Ring, Waker};
@@ -76,8 +78,8 @@ pub enum UseError {
     /// After `close`.
     #[error("the plane is closed")]
     Closed,
-    /// 65 280 sockets are open.
-    #[error("too many sockets")]
+    /// 65 280 sockets are open, or as many local rings were.
+    #[error("too many sockets or rings")]
     Sockets,
 }
 
@@ -101,6 +103,8 @@ struct Handle {
     orders: Sender<Order>,
     waker: Arc<Waker>,
     numbers: Mutex<Numbers>,
+    /// Of the next local ring. Never used again: news of one that ended may still be under way.
+    next_ring: AtomicU16,
 }
 
 /// Numbers of the sockets of one worker.
@@ -172,7 +176,7 @@ impl Shell {
             };
             let worker = Worker::new(setup)?;
             let numbers = Mutex::new(Numbers { next, free: Vec::new() });
-            workers.push(Handle { orders, waker, numbers });
+            workers.push(Handle { orders, waker, numbers, next_ring: AtomicU16::new(0) });
             threads.push((id, worker, Sender::clone(&ends)));
         }
         let spawn = |(id, worker, end): (u8, Worker, Sender<()>)| {
@@ -296,6 +300,40 @@ impl Shell {
         self.order(worker, Order::CloseSocket(number))?;
         lock(&self.handle(worker)?.numbers).free.push(number);
         Ok(())
+    }
+
+    /// Opens a ring between a worker and a process that is yet to be started, which gets the handover.
+    ///
+    /// # Errors
+    /// As [`Shell::open_socket`].
+    pub fn create_local_ring(&self, worker: WorkerId) -> io::Result<(u16, Handover)> {
+        let (ring, handover) = LocalRing::create()?;
+        Ok((self.add_local_ring(worker, ring)?, handover))
+    }
+
+    /// Takes the other side of a ring that the process gave us which started ours.
+    ///
+    /// # Errors
+    /// These descriptors are not those of a ring, or as [`Shell::open_socket`].
+    pub fn join_local_ring(&self, worker: WorkerId, handover: Handover) -> io::Result<u16> {
+        self.add_local_ring(worker, LocalRing::join(handover)?)
+    }
+
+    fn add_local_ring(&self, worker: WorkerId, ring: LocalRing) -> io::Result<u16> {
+        let next = &self.handle(worker).map_err(io::Error::other)?.next_ring;
+        let number =
+            next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| next.checked_add(1));
+        let number = number.map_err(|_| io::Error::other(UseError::Sockets))?;
+        self.order(worker, Order::AddLocalRing(number, ring)).map_err(io::Error::other)?;
+        Ok(number)
+    }
+
+    /// Ends a ring with all transports on it; the other process hears of it.
+    ///
+    /// # Errors
+    /// No such worker, or closed.
+    pub fn close_local_ring(&self, worker: WorkerId, number: u16) -> Result<(), UseError> {
+        self.order(worker, Order::CloseLocalRing(number))
     }
 
     /// Begins a tap on one worker. Then add the target by command.

@@ -9,6 +9,7 @@ use airside_emulator::{Link, LinkConfig, Totals};
 use airside_engine::net::{Transmit, TransmitArena, Tuple};
 use airside_engine::stats::Table;
 
+use crate::local_ring::is_local;
 use crate::udp::Incoming;
 use crate::worker::column;
 
@@ -86,6 +87,9 @@ impl Wires {
     pub(crate) fn send(&mut self, arena: &TransmitArena, now: Instant) {
         for entry in arena.entries() {
             let Transmit { tuple, .. } = *entry;
+            if is_local(&tuple) {
+                continue;
+            }
             let data = arena.data(entry);
             // A wildcard socket has no wire, so the number is the socket's own.
             match self.wires.get_mut(usize::from(tuple.local)).and_then(Option::as_mut) {

@@ -20,6 +20,7 @@ use airside_engine::net::{Datagram, Protocol};
 use airside_engine::{ClientMessage, Engine};
 use bytes::Bytes;
 
+use crate::local_ring::{LocalRing, LocalRings, Records};
 use crate::players::{Frame, Gauge, Played, Player};
 use crate::queues::{Offered, Queues};
 use crate::ring::{Parcel, Ring, Waker};
@@ -27,8 +28,10 @@ use crate::taps::TapSender;
 use crate::udp::{Locals, Poller, ReceiveBatch, Socket, Transmitter};
 use crate::wires::{WireConfig, Wires};
 
+use stats::local_table;
 pub(crate) use stats::{LoopStats, column};
 
+mod local;
 mod stats;
 
 /// Commands done in one turn: some microseconds each, so a storm of joins delays media little.
@@ -43,12 +46,16 @@ const RESEND: Duration = Duration::from_millis(5);
 const MAX_BACKLOG: usize = 8 * 1024 * 1024;
 /// Token of the waker; sockets have their number.
 const WAKER_TOKEN: u64 = u64::MAX;
+/// Tokens of local rings: this bit and their number.
+const LOCAL_TOKENS: u64 = 1 << 32;
 
 /// What Python asks of one worker, in order.
 pub(crate) enum Order {
     Commands(Vec<Command>),
     AddSocket(u16, Socket, Option<WireConfig>),
     CloseSocket(u16),
+    AddLocalRing(u16, LocalRing),
+    CloseLocalRing(u16),
     OpenTap(TapId, TapSender),
     CloseTap(TapId),
     Write { track: TrackId, layer: u8, packets: Vec<LocalPacket> },
@@ -111,6 +118,10 @@ pub(crate) struct Worker {
     transmitter: Transmitter,
     /// Emulated networks in front of sockets; a server has none.
     wires: Option<Box<Wires>>,
+    /// Ways to processes beside ours.
+    local_rings: LocalRings,
+    /// Memory of what is taken out of one.
+    records: Records,
     /// Sockets with datagrams that wait for room.
     full: Vec<u16>,
     ring: Ring,
@@ -166,6 +177,8 @@ impl Worker {
             datagrams: Vec::new(),
             transmitter: Transmitter::new(),
             wires: None,
+            local_rings: LocalRings::default(),
+            records: Records::default(),
             full: Vec::new(),
             ring,
             next_parcel: None,
@@ -193,6 +206,7 @@ impl Worker {
             self.sleep()?;
             self.receive_ready();
             self.pass_wires();
+            self.take_local();
             self.take_parcels();
             let stop = self.take_orders();
             self.play();
@@ -211,12 +225,14 @@ impl Worker {
         self.waker.doze();
         self.next_parcel = self.next_parcel.take().or_else(|| self.ring.receive());
         self.next_order = self.next_order.take().or_else(|| self.orders.try_recv().ok());
-        let wait = self.wait();
+        let came = self.local_rings.doze();
+        let wait = if came { Some(Duration::ZERO) } else { self.wait() };
         if wait != Some(Duration::ZERO) {
             self.stats.sleeps += 1;
         }
         let result = self.poller.wait(wait);
         self.waker.rise();
+        self.local_rings.rise();
         result
     }
 
@@ -240,6 +256,9 @@ impl Worker {
             match self.poller.ready(index) {
                 None => break,
                 Some(WAKER_TOKEN) => self.waker.event().clear(),
+                Some(ring) if ring & LOCAL_TOKENS != 0 => {
+                    self.local_rings.on_readable((ring & u64::from(u16::MAX)) as u16);
+                }
                 Some(socket) => self.receive(u16::try_from(socket).unwrap_or(u16::MAX)),
             }
         }
@@ -348,6 +367,8 @@ impl Worker {
                 Order::Commands(commands) => self.commands.extend(commands),
                 Order::AddSocket(number, socket, wire) => self.add_socket(number, socket, wire),
                 Order::CloseSocket(number) => self.close_socket(number),
+                Order::AddLocalRing(number, ring) => self.add_local_ring(number, ring),
+                Order::CloseLocalRing(number) => self.close_local_ring(number),
                 Order::OpenTap(tap, sender) => drop(self.taps.insert(tap, sender)),
                 Order::CloseTap(tap) => drop(self.taps.remove(&tap)),
                 Order::Write { track, layer, packets } => {
@@ -508,6 +529,7 @@ impl Worker {
             if let Some(received) = received {
                 self.stats.residence.record(now - received, arena.entries().len() as u64);
             }
+            self.local_rings.send(arena);
             if let Some(wires) = &mut self.wires {
                 wires.send(arena, now);
             } else {
@@ -546,7 +568,8 @@ impl Worker {
 
     /// News for Python, as far as there is room.
     fn tell(&mut self) {
-        let Self { engine, stats, transmitter, batch, ring, sockets, wires, .. } = self;
+        let Self { engine, stats, transmitter, batch, ring, sockets, wires, local_rings, .. } =
+            self;
         self.offered = self.events.offer(self.id, || {
             let mut event = engine.poll_event()?;
             if let Event::Stats { columns, .. } = &mut event {
@@ -557,6 +580,7 @@ impl Worker {
                     ring.dropped,
                     sockets,
                 ));
+                columns.tables.push(local_table(local_rings));
                 columns.tables.extend(wires.as_ref().map(|wires| wires.table()));
             }
             Some(event)

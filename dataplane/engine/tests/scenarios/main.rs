@@ -16,6 +16,7 @@ mod hostile;
 mod join;
 mod keyframes;
 mod layers;
+mod local;
 mod loss;
 mod packet_path;
 mod paths;

@@ -144,6 +144,7 @@ impl Call {
                 role,
                 local,
                 socket,
+                local_path: None,
             })
         };
         let set = |ice, fingerprint: &[u8], candidates| {

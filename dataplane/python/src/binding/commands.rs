@@ -9,7 +9,8 @@ use std::time::Duration;
 use airside_engine::codec::Codec;
 use airside_engine::command::{
     AddSlot, AddTrack, AddTransport, Command, DataDialect, DataTrack, IceCredentials, LayerSpec,
-    MediaKind, Member, ReceiveCodec, Role, SendCodec, SendData, SetRemote, Source, Target, Wish,
+    LocalPath, MediaKind, Member, ReceiveCodec, Role, SendCodec, SendData, SetRemote, Source,
+    Target, Wish,
 };
 use airside_engine::ids::{ParticipantId, RoomId, SlotId, TapId, TrackId, TransportId, WorkerId};
 use airside_engine::load::{AudioSpec, GeneratorSpec, MeterId, VideoLayerSpec, VideoSpec};
@@ -198,7 +199,13 @@ fn add_transport(fields: &Fields<'_, '_>) -> PyResult<AddTransport> {
         role: fields.one_of("role", &[("server", Role::Server), ("client", Role::Client)])?,
         local: fields.with("local", credentials)?,
         socket: fields.get("socket")?,
+        local_path: fields.optional("local_path", local_path)?,
     })
+}
+
+fn local_path(object: &Bound<'_, PyAny>) -> PyResult<LocalPath> {
+    let fields = Fields::new(object)?;
+    Ok(LocalPath { ring: fields.get("ring")?, route: fields.get("route")? })
 }
 
 fn credentials(object: &Bound<'_, PyAny>) -> PyResult<IceCredentials> {

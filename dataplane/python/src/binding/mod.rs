@@ -7,6 +7,7 @@ mod commands;
 mod events;
 
 use std::net::SocketAddr;
+use std::os::fd::IntoRawFd;
 use std::time::Duration;
 
 use airside_emulator::ConfigError;
@@ -17,6 +18,7 @@ use pyo3::exceptions::{PyOSError, PyRuntimeError, PyTimeoutError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::local_ring::Handover;
 use crate::shell::{Shell, ShellConfig, StartError, UseError};
 use crate::wires::WireConfig;
 
@@ -138,6 +140,21 @@ impl Plane {
 
     fn close_socket(&self, worker: u8, number: u16) -> PyResult<()> {
         self.shell.close_socket(WorkerId(worker), number).map_err(misused)
+    }
+
+    fn create_local_ring(&self, worker: u8) -> PyResult<(u16, (i32, i32))> {
+        let (number, handover) = self.shell.create_local_ring(WorkerId(worker))?;
+        // They are Python's from now on.
+        Ok((number, (handover.memory.into_raw_fd(), handover.socket.into_raw_fd())))
+    }
+
+    fn join_local_ring(&self, worker: u8, memory: i32, socket: i32) -> PyResult<u16> {
+        let handover = Handover::duplicate(memory, socket)?;
+        Ok(self.shell.join_local_ring(WorkerId(worker), handover)?)
+    }
+
+    fn close_local_ring(&self, worker: u8, number: u16) -> PyResult<()> {
+        self.shell.close_local_ring(WorkerId(worker), number).map_err(misused)
     }
 
     fn open_tap(&self, worker: u8, tap: u64) -> PyResult<()> {

@@ -1,4 +1,4 @@
-//! Datagrams in and out of the kernel in batches. All `unsafe` of the shell is in `sys.rs`.
+//! Datagrams in and out of the kernel in batches. All `unsafe` of it is in `sys.rs`.
 
 mod locals;
 mod receive;

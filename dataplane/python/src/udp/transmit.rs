@@ -7,6 +7,7 @@ use airside_engine::net::{Transmit, TransmitArena};
 
 use super::sys::{Message, SendMemory};
 use super::{Locals, Socket};
+use crate::local_ring::is_local;
 
 /// Messages per sendmmsg. More gains nothing: the call's own cost is spread thin already.
 const MAX_MESSAGES: usize = 256;
@@ -116,7 +117,7 @@ impl Transmitter {
         self.queues[usize::from(number)] = queue;
     }
 
-    /// Sends everything in the arena, or keeps it for [`Transmitter::retry`].
+    /// Sends everything in the arena that is for sockets, or keeps it for [`Transmitter::retry`].
     /// Returns the sockets that were full.
     pub(crate) fn flush(
         &mut self,
@@ -128,6 +129,9 @@ impl Transmitter {
     ) {
         self.queues.resize_with(sockets.len().max(self.queues.len()), Queue::default);
         for (index, entry) in arena.entries().iter().enumerate() {
+            if is_local(&entry.tuple) {
+                continue;
+            }
             let (socket, _) = locals.resolve(entry.tuple.local);
             let Some(queue) = self.queues.get_mut(usize::from(socket)) else {
                 self.stats.dropped_refused += 1;

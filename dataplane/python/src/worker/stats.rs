@@ -3,6 +3,7 @@
 use airside_engine::load::Histogram;
 use airside_engine::stats::{Column, Table, Values};
 
+use crate::local_ring::LocalRings;
 use crate::udp::{Socket, TransmitStats, thread_cpu_time};
 
 /// Since the start of the worker.
@@ -84,6 +85,20 @@ impl LoopStats {
             buckets("lag", "upper_us", &self.lag),
         ]
     }
+}
+
+/// What passes between this worker and processes beside ours.
+pub(super) fn local_table(rings: &LocalRings) -> Table {
+    let stats = &rings.stats;
+    let figures = [
+        ("rings", rings.count() as u64),
+        ("received_packets", stats.received),
+        ("sent_packets", stats.sent),
+        ("ring_full", stats.full),
+        ("broken", stats.broken),
+    ];
+    let columns = figures.map(|(name, value)| column(name, vec![value]));
+    Table { name: "local_rings", columns: columns.into() }
 }
 
 pub(crate) fn column(name: &'static str, values: Vec<u64>) -> Column {

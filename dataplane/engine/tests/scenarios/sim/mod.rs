@@ -10,7 +10,7 @@ pub mod network;
 mod raw;
 pub mod viewer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use airside_dtls::Identity;
 use airside_engine::clock::WallClock;
 use airside_engine::command::{
-    AddTransport, Command, DataDialect, IceCredentials, Member, Role, SetRemote,
+    AddTransport, Command, DataDialect, IceCredentials, LocalPath, Member, Role, SetRemote,
 };
 use airside_engine::error::DropReason;
 use airside_engine::event::{Event, TransportState};
 use airside_engine::ids::{ParticipantId, RoomId, TapId, TransportId, WorkerId};
-use airside_engine::net::{Datagram, Protocol};
+use airside_engine::net::{Datagram, Protocol, Tuple};
 use airside_engine::packet::SourcePacket;
 use airside_engine::rtp::{ExtensionKind, PlayoutDelay};
 use airside_engine::units::NtpTime;
@@ -75,6 +75,10 @@ pub struct Sim {
     /// What was sent to addresses of no engine.
     pub strays: Vec<Flight>,
     rings: Vec<(WorkerId, WorkerId, airside_engine::ring::RingMessage)>,
+    /// What is in local rings: the node it is for, path, record.
+    records: VecDeque<(usize, Tuple, Vec<u8>)>,
+    /// The worker at the other side of each local ring; a ring has the number of its client's node.
+    local_rings: BTreeMap<u16, usize>,
 }
 
 /// A client and its transport.
@@ -107,6 +111,8 @@ impl Sim {
             next_id: 100,
             strays: Vec::new(),
             rings: Vec::new(),
+            records: VecDeque::new(),
+            local_rings: BTreeMap::new(),
         };
         for worker in 0..workers {
             let address = SocketAddr::from(([10, 0, 0, 1], 7882));
@@ -186,8 +192,53 @@ impl Sim {
     }
 
     fn add_transport(&mut self, node: usize, id: TransportId, role: Role, local: IceCredentials) {
-        let spec = AddTransport { transport: id, room: ROOM, role, local, socket: 0 };
+        let local_path = None;
+        let spec = AddTransport { transport: id, room: ROOM, role, local, socket: 0, local_path };
         self.command(node, Command::AddTransport(spec));
+    }
+
+    /// A client beside the server, behind a local ring.
+    pub fn join_locally(&mut self) -> Peer {
+        let (worker, node) = (self.nodes.len() % self.workers, self.nodes.len());
+        let (address, identity) =
+            (SocketAddr::from(([0, 0, 0, 0], 0)), self.client_identity.clone());
+        self.add_node(address, identity, 0, 1, 1000 + node as u64);
+        let transport = TransportId(self.new_id());
+        let peer = Peer { node, worker, transport };
+        let path = LocalPath { ring: node as u16, route: transport.0 };
+        self.local_rings.insert(path.ring, worker);
+        for (node, role) in [(worker, Role::Server), (node, Role::Client)] {
+            let spec = AddTransport {
+                transport,
+                room: ROOM,
+                role,
+                local: credentials(peer, "a"),
+                socket: 0,
+                local_path: Some(path),
+            };
+            self.command(node, Command::AddTransport(spec));
+        }
+        self.set_remotes(peer);
+        peer
+    }
+
+    /// Takes records out of local rings.
+    fn pass_records(&mut self) {
+        while let Some((node, tuple, mut data)) = self.records.pop_front() {
+            let Tuple { protocol, local, remote } = tuple;
+            let datagram = Datagram { local, remote, protocol, data: &mut data };
+            // A process that has ended reads no more.
+            if let Some(to) = self.nodes.get_mut(node) {
+                to.engine.handle_datagrams(&mut [datagram], self.now);
+                self.collect(node);
+            }
+        }
+    }
+
+    /// One record for a node, as if the other side of a local ring had written it.
+    pub fn put_record(&mut self, node: usize, path: LocalPath, data: &[u8]) {
+        self.records.push_back((node, Tuple::local(path), data.to_vec()));
+        self.pass_records();
     }
 
     /// Signaling tells both ends about each other.
@@ -302,6 +353,12 @@ impl Sim {
         let arena = engine.transmits();
         for entry in arena.entries() {
             let data = arena.data(entry).to_vec();
+            if entry.tuple.protocol == Protocol::Local {
+                let client = usize::from(entry.tuple.local);
+                let to = if client == node { self.local_rings[&entry.tuple.local] } else { client };
+                self.records.push_back((to, entry.tuple, data));
+                continue;
+            }
             let flight = Flight { from: *address, to: entry.tuple.remote, data };
             self.network.send(&flight, now);
         }
@@ -324,6 +381,7 @@ impl Sim {
             self.nodes[to].engine.handle_ring(from, [message], now);
             self.collect(to);
         }
+        self.pass_records();
     }
 
     /// All states of the transport that a node has told, in order.

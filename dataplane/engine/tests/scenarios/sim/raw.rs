@@ -33,7 +33,7 @@ impl RawClient {
         let peer = Peer { node: usize::MAX, worker: 0, transport };
         let local = credentials(peer, "a");
         let role = Role::Server;
-        let spec = AddTransport { transport, room: ROOM, role, local, socket: 0 };
+        let spec = AddTransport { transport, room: ROOM, role, local, socket: 0, local_path: None };
         sim.command(0, Command::AddTransport(spec));
         let address = SocketAddr::from(([10, 9, 9, 9], transport.0 as u16));
         let identity = Identity::generate().unwrap();
