@@ -89,7 +89,7 @@ async def _serve(settings: Settings, *, development: bool) -> int:
         node=NODE,
         dev=development,
     )
-    embedded = EmbeddedAgents(settings)
+    embedded = EmbeddedAgents(settings, plane)
     webhooks = make_sender(settings, edge.service.journal, clock, metrics)
     apps: list[ASGIApp] = [create_app(edge)]
     if len(listeners) > 1:

@@ -120,8 +120,8 @@ class Service:
 
         Raises:
             PermissionDeniedError, InvalidRequestError, LimitExceededError, RoomNotFoundError,
-            RoomFullError, DrainingError, OverloadedError, and what `Session.offer` raises. Then the sink
-            was given nothing, and nobody else saw anything.
+            RoomFullError, DrainingError, OverloadedError, LocalRingRefusedError, and what `Session.offer`
+            raises. Then the sink was given nothing, and nobody else saw anything.
         """
         try:
             session = self._join(request, sink)
@@ -154,7 +154,10 @@ class Service:
                 shape=request.shape,
                 declared=declared,
                 playout_delay=room.playout_delay,
+                local_ring=request.local_ring,
             )
+        elif request.local_ring:
+            raise InvalidRequestError("local_ring", "needs an offer in the same message")
         # Nothing can fail from here on.
         if self._registry.find(name) is not room:
             self._registry.open(room)

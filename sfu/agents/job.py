@@ -13,6 +13,7 @@ from sfu.agents.backends import MediaBackend, media_factory
 from sfu.agents.errors import ClosedError
 from sfu.agents.events import Disconnected, TrackSubscribed
 from sfu.agents.media import MediaFactory
+from sfu.agents.plane.local_ring import InheritedRing
 from sfu.agents.publishing import Publication
 from sfu.agents.room import Room
 from sfu.agents.tracks import RemoteTrack
@@ -63,11 +64,19 @@ class Outcome:
 class JobContext:
     """Given to the entry function. `connect` first."""
 
-    def __init__(self, info: JobInfo, url: str, token: str, media: MediaBackend = "auto") -> None:
+    def __init__(
+        self,
+        info: JobInfo,
+        url: str,
+        token: str,
+        media: MediaBackend = "auto",
+        ring: InheritedRing | None = None,
+    ) -> None:
         self.info = info
         self.url = url
         self.token = token
         self.media: MediaBackend = media
+        self._ring = ring
         self._room: Room | None = None
         self._hooks: list[ShutdownHook] = []
         self._connected = asyncio.Event()
@@ -91,7 +100,7 @@ class JobContext:
             self.token,
             auto_subscribe=auto_subscribe,
             publish=publish,
-            media=media or media_factory(self.media),
+            media=media or media_factory(self.media, self._ring),
         )
         self._room = await room.__aenter__()
         self._connected.set()

@@ -49,6 +49,14 @@ class MediaListener(Protocol):
 class Media(Protocol):
     """Media and data of one session: one transport, whose offers are always ours."""
 
+    @property
+    def local_ring(self) -> str:
+        """Secret by which the server is asked for a transport on a ring that it gave this process; "" for one
+        on the network."""
+
+    def use_local_route(self, worker: int, route: int) -> None:
+        """The server's answer to `local_ring`, before its answer to the offer."""
+
     def receive(self, *, audio: int, video: int) -> None:
         """Have at least so many sections that receive in the next offer."""
 

@@ -171,6 +171,13 @@ class AiortcMedia:
         """aiortc's own, for statistics and tests."""
         return self._pc
 
+    @property
+    def local_ring(self) -> str:
+        return ""
+
+    def use_local_route(self, worker: int, route: int) -> None:  # noqa: ARG002 - it asked for none
+        raise MediaError("aiortc knows no local rings")
+
     def receive(self, *, audio: int, video: int) -> None:
         self._wanted = {
             "audio": max(audio, self._wanted["audio"]),

@@ -16,6 +16,7 @@ from sfu.agents.audio import PcmSource
 from sfu.agents.errors import MediaError
 from sfu.agents.media import MediaListener, MediaState, Offer, VideoCodec
 from sfu.agents.plane.hub import Hub
+from sfu.agents.plane.local_ring import InheritedRing
 from sfu.agents.plane.pictures import Canvas, Eye
 from sfu.agents.plane.sound import Ear, Voice
 from sfu.agents.video import VideoSource
@@ -28,6 +29,7 @@ from sfu.dataplane.commands import (
     DataDialect,
     IceCredentials,
     LayerSpec,
+    LocalPath,
     LocalSource,
     ReceiveCodec,
     RemoveMember,
@@ -74,8 +76,11 @@ Sender = Voice | Canvas
 class PlaneMedia:
     """Implements `sfu.agents.media.Media`."""
 
-    def __init__(self, listener: MediaListener) -> None:
+    def __init__(self, listener: MediaListener, ring: InheritedRing | None = None) -> None:
+        """With a ring, media may pass through that in place of the network."""
         self._listener = listener
+        self._ring = ring
+        self._local_path: LocalPath | None = None
         self._hub = hub = Hub.acquire()
         plane = hub.plane
         self._room = plane.new_room_id()
@@ -97,11 +102,23 @@ class PlaneMedia:
         self._dirty: set[Voice] = set()
         self._made: set[TrackId] = set()
         self._socket: int | None = None
+        self._added = False
         self._connected = self._closed = False
         self._data = asyncio.Event()
         self._closing: asyncio.Task[None] | None = None
 
     # What is wanted.
+
+    @property
+    def local_ring(self) -> str:
+        ring = self._ring
+        return ring.secret if ring is not None and self._hub.local_rings(ring) else ""
+
+    def use_local_route(self, worker: int, route: int) -> None:
+        rings = self._hub.local_rings(self._ring) if self._ring is not None else ()
+        if worker >= len(rings):
+            raise MediaError("the local ring is closed")
+        self._local_path = LocalPath(rings[worker], route)
 
     def receive(self, *, audio: int, video: int) -> None:
         self._wish = replace(
@@ -183,12 +200,21 @@ class PlaneMedia:
                 self._write(sent)
 
     def _add_transport(self, plan: TransportPlan) -> None:
-        hub, address = self._hub, _route(plan.candidates)
-        self._socket, _ = hub.plane.open_socket(self._worker, address)
+        hub = self._hub
+        if self._local_path is None:
+            self._socket, _ = hub.plane.open_socket(self._worker, _route(plan.candidates))
+        self._added = True
         hub.listen(self._transport, self._on_event)
         hub.plane.read_messages(self._transport, self._on_message)
         hub.apply(
-            AddTransport(self._transport, self._room, Role.CLIENT, self._credentials, self._socket),
+            AddTransport(
+                self._transport,
+                self._room,
+                Role.CLIENT,
+                self._credentials,
+                self._socket or 0,
+                self._local_path,
+            ),
             SetMember(
                 self._room,
                 self._participant,
@@ -310,9 +336,9 @@ class PlaneMedia:
     async def _close(self) -> None:
         was_closed = self._closed
         self._end()
+        if self._added and not was_closed:
+            self._hub.apply(RemoveTransport(self._transport))
         if self._socket is not None:
-            if not was_closed:
-                self._hub.apply(RemoveTransport(self._transport))
             self._hub.plane.close_socket(self._worker, self._socket)
         self._hub.forget(self._transport)
         if not was_closed and self._plan is not None:
@@ -333,7 +359,7 @@ class PlaneMedia:
                 reader.close()
         self._readers.clear()
         self._hub.apply(*(RemoveTrack(track) for track in self._made))
-        if self._socket is not None:
+        if self._added:
             self._hub.apply(RemoveMember(self._room, self._participant))
         self._made.clear()
         self._senders.clear()

@@ -138,8 +138,11 @@ class Room(Messaging):
                     auto_subscribe=self._auto_subscribe,
                     data="livekit",
                     client=CLIENT,
+                    local_ring=media.local_ring,
                 )
             )
+            if (local := joined.local_route) is not None:
+                media.use_local_route(local.worker, local.route)
             self._apply_state(joined.state)
             publisher.take(joined.state.tracks, offer.mids)
             if joined.answer is not None:

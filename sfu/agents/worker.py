@@ -29,6 +29,7 @@ from sfu.agents.backends import ECHOES, MediaBackend, resolve
 from sfu.agents.errors import ConnectError
 from sfu.agents.isolated import ProcessPool
 from sfu.agents.job import Accept, Entry, JobContext, JobInfo, Outcome, run_job
+from sfu.agents.plane.local_ring import InheritedRing, take_inherited
 from sfu.agents.room import warm_up
 from sfu.participants.permissions import Grant
 from signaling.auth import create_token
@@ -89,6 +90,7 @@ class Worker:
     _changed: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _url: str = field(default="", init=False)
     _pool: ProcessPool | None = field(default=None, init=False)
+    _ring: InheritedRing | None = field(default=None, init=False)
 
     def entry(self, function: Entry) -> Entry:
         """Decorator: the coroutine function that is a job."""
@@ -132,6 +134,7 @@ class Worker:
             ValueError: There is no entry function, or no file to isolate it with.
         """
         self._entry = self.function
+        self._ring = take_inherited()
         if self.isolate or self.prefork:
             if self.file is None:
                 raise ValueError("an isolated worker comes from a file: `airside agent start FILE`")
@@ -276,7 +279,7 @@ class Worker:
         if self._promised.pop(assigned.job.id, None) is None or assigned.job.id in self._jobs:
             _log.warning("%s: assigned, but we did not ask for it", assigned.job.id)
             return
-        context = JobContext(assigned.job, assigned.url or self._url, assigned.token, self.media)
+        context = JobContext(assigned.job, assigned.url or self._url, assigned.token, self.media, self._ring)
         self._jobs[assigned.job.id] = _Running(context, self._spawn(self._run(context)))
         self._changed.set()
 

@@ -62,6 +62,13 @@ class Plane:
         """Bytes of reliable messages that wait for room in its channel."""
 
     def close_socket(self, worker: int, number: int) -> None: ...
+    def create_local_ring(self, worker: int) -> tuple[int, tuple[int, int]]:
+        """Number of a new ring, and descriptors for the other process: memory and socket. OSError."""
+
+    def join_local_ring(self, worker: int, memory: int, socket: int) -> int:
+        """The other side of one; the descriptors stay the caller's. OSError."""
+
+    def close_local_ring(self, worker: int, number: int) -> None: ...
     def open_tap(self, worker: int, tap: int) -> None: ...
     def close_tap(self, worker: int, tap: int) -> None: ...
     def read_tap(self, tap: int, limit: int) -> list[tuple[int, int, int, bool, bytes]]:

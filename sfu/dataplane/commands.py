@@ -52,6 +52,16 @@ class DataDialect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class LocalPath:
+    """The way to a process beside ours: no check, handshake or cipher is in between."""
+
+    ring: int
+    """Number of the ring that the worker shares with it."""
+    route: int
+    """Which of the transports on it: the same number on both sides."""
+
+
+@dataclass(frozen=True, slots=True)
 class AddTransport:
     """Creates a transport; from now on STUN for its ufrag is answered."""
 
@@ -62,6 +72,8 @@ class AddTransport:
     """The ufrag begins with the owner worker; `DataPlane.credentials` makes them so."""
     socket: int = 0
     """Client role: number of a socket that no other transport uses (`DataPlane.open_socket`)."""
+    local_path: LocalPath | None = None
+    """The peer is a process beside ours; socket and credentials are then not used."""
 
 
 @dataclass(frozen=True, slots=True)

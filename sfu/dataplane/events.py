@@ -185,6 +185,14 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalRingClosed:
+    """A local ring is over, with its transports: the other process has gone, or wrote what cannot be."""
+
+    worker: WorkerId
+    ring: int
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """A data message addressed to the server."""
 
@@ -223,6 +231,7 @@ Event = (
     | Quality
     | Speakers
     | Speech
+    | LocalRingClosed
     | Data
     | CommandFailed
     | Resync
@@ -248,7 +257,8 @@ class WorkerStats:
     """Table, column, rows. Units are in the column names; NaN where there is no measurement.
 
     Beside the engine's tables: `loop` (one row: sockets, system calls, processor time, latency inside the
-    worker), and as histograms with a bound and a count per row `receive_batch`, `residence`, `lag`.
+    worker), `local_rings` (one row: what passes between it and processes beside ours), and as histograms with
+    a bound and a count per row `receive_batch`, `residence`, `lag`.
     """
     token: int = field(default=0, repr=False)
     """Of the request that asked."""
@@ -289,6 +299,7 @@ _DECODERS: Mapping[str, Callable[..., Event | Answer]] = {
     ),
     "speakers": Speakers,
     "speech": Speech,
+    "local_ring_closed": LocalRingClosed,
     "data": Data,
     "data_received": DataNumber,
     "stats": lambda worker, token, tables: WorkerStats(worker, tables, token),

@@ -23,6 +23,7 @@ from sfu.dataplane.commands import (
     AddTarget,
     Command,
     IceCredentials,
+    LocalPath,
     ReadDataReceived,
     ReadStats,
     RemoveTarget,
@@ -33,12 +34,14 @@ from sfu.dataplane.events import (
     Answer,
     CommandFailed,
     Event,
+    LocalRingClosed,
     TransportState,
     TransportStateChanged,
     WorkerStats,
     decode,
 )
 from sfu.dataplane.freshness import check
+from sfu.dataplane.local_rings import LocalRings
 from sfu.dataplane.placement import ROOM_SHARE, WORKER_DIGITS, NotPlacedError, Placed, Placement
 
 check(_native.source_checksum)
@@ -126,6 +129,8 @@ class DataPlane:
         self._bound = [[_parse(address) for address in mine] for mine in self._native.addresses]
         self._announce = tuple(announce)
         self._placement = Placement(workers, room_share)
+        self.local_rings = LocalRings(self._native, [WorkerId(index) for index in range(workers)])
+        """To processes beside this one."""
         self._numbers = itertools.count(1)
         self._pending: defaultdict[WorkerId, list[object]] = defaultdict(list)
         self._flushing = False
@@ -200,6 +205,14 @@ class DataPlane:
     def bound(self, worker: WorkerId) -> tuple[Address, ...]:
         """Where this worker really receives."""
         return tuple((str(address), port) for address, port in self._bound[worker])
+
+    def local_path(self, secret: str, worker: WorkerId, transport: TransportId) -> LocalPath:
+        """As `LocalRings.path`."""
+        return self.local_rings.path(secret, worker, transport)
+
+    def join_local_ring(self, memory: int, socket: int) -> int:
+        """Client role: number of the ring on our first worker. The descriptors stay open. Raises OSError."""
+        return self._native.join_local_ring(0, memory, socket)
 
     def apply(self, commands: Iterable[Command]) -> None:
         """Send commands, in order per worker. Never blocks; what fails comes back as `CommandFailed`."""
@@ -422,6 +435,8 @@ class DataPlane:
             if isinstance(event, TransportStateChanged) and event.state is TransportState.CLOSED:
                 self._enqueue(self._placement.transport_closed(event.transport))
                 self._readers.pop(event.transport, None)
+            if isinstance(event, LocalRingClosed):
+                self.local_rings.closed(event.worker, event.ring)
             self._tell(event)
 
     def _drain_messages(self) -> None:

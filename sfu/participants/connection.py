@@ -42,10 +42,14 @@ class Connection:
         *,
         congestion_control: bool,
         playout_delay: tuple[int, int] | None = None,
+        local_ring: str = "",
     ) -> None:
+        """Raises LocalRingRefusedError where `local_ring` is a secret that this server has not given."""
         self.transport: TransportId = plane.new_transport_id()
         self.room = room
         self.worker = plane.place(room)
+        self.local_path = plane.local_path(local_ring, self.worker, self.transport) if local_ring else None
+        """To a process beside ours, in place of the network."""
         self.slots: dict[SlotId, Slot] = {}
         self.congestion_control = congestion_control
         """What is sent follows what the client's network takes."""
@@ -64,6 +68,11 @@ class Connection:
         )
         self.new_slot = _slot_source(plane)
         self.peer = Peer(local, policy, self.new_slot, _credential_source(plane, self.worker))
+
+    @property
+    def local_route(self) -> tuple[WorkerId, int] | None:
+        """Whose ring it is on, and which number it has there; None: it is on the network."""
+        return (self.worker, self.local_path.route) if self.local_path is not None else None
 
     @property
     def has_data(self) -> bool:
@@ -100,7 +109,9 @@ class Connection:
         commands: list[Command] = []
         credentials = IceCredentials(considered.local.ufrag, considered.local.pwd)
         if before is None:
-            commands.append(AddTransport(self.transport, self.room, Role.SERVER, credentials))
+            commands.append(
+                AddTransport(self.transport, self.room, Role.SERVER, credentials, local_path=self.local_path)
+            )
         elif considered.negotiation.ice_restart:
             commands.append(RestartIce(self.transport, credentials))
         remote = remote_command(self, after)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from sfu.core.ids import ParticipantId, RoomId, SlotId, TrackId, TransportId, WorkerId
-from sfu.dataplane.commands import Command, IceCredentials
+from sfu.dataplane.commands import Command, IceCredentials, LocalPath
 from sfu.dataplane.events import Event, WorkerStats
 
 
@@ -35,6 +35,9 @@ class PacketPlane(Protocol):
 
     def addresses(self, worker: WorkerId) -> tuple[tuple[str, int], ...]:
         """IP address and port to announce to clients of this worker, best first."""
+
+    def local_path(self, secret: str, worker: WorkerId, transport: TransportId) -> LocalPath:
+        """The way of a transport to a process that this server started. Raises LocalRingRefusedError."""
 
     def apply(self, commands: Iterable[Command]) -> None:
         """Send commands. Never blocks; what fails comes back as `CommandFailed`."""

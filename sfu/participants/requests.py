@@ -104,6 +104,8 @@ class JoinRequest:
     offer_sdp: str | None = None
     tracks: tuple[TrackRequest, ...] = ()
     """One for each section of `offer_sdp` that sends."""
+    local_ring: str = ""
+    """Secret of an agent that this server started: its media is to travel in shared memory."""
     auto_subscribe: bool = True
     wish: SubscriptionWish = DEFAULT_WISH
     """For tracks that come unasked."""

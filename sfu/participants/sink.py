@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Protocol
 
-from sfu.core.ids import Identity, Mid, ParticipantSid, SessionId, TrackSid
+from sfu.core.ids import Identity, Mid, ParticipantSid, SessionId, TrackSid, WorkerId
 from sfu.core.shared import Shared
 from sfu.dataplane.events import AllocationReason
 from sfu.participants.info import ParticipantInfo, ParticipantQuality, RoomInfo, Speaker
@@ -105,6 +105,8 @@ class JoinedState:
     """Subscriptions that are on a section now. Empty on a first join, where `SubscriptionBound` follows,
     unless the answer says what its sections carry."""
     resume_window_s: float
+    local_route: tuple[WorkerId, int] | None = None
+    """Whose ring its transport is on, and which number it has there; None: it is on the network."""
 
 
 @dataclass(frozen=True, slots=True)

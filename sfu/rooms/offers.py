@@ -61,6 +61,7 @@ def prepare(
     shape: Shape = NATIVE_SHAPE,
     declared: Mapping[str, TrackRequest] | None = None,
     playout_delay: tuple[int, int] | None = None,
+    local_ring: str = "",
 ) -> PreparedOffer:
     """Find the answer to an offer, and what it publishes.
 
@@ -76,10 +77,11 @@ def prepare(
         shape: How its dialect negotiates.
         declared: Tracks it announced before.
         playout_delay: Of the room, for a transport that begins.
+        local_ring: Secret of the process beside ours that it leads to.
 
     Raises:
         SdpError, NegotiationError, TrackUndeclaredError, TrackSectionError, InvalidRequestError,
-        PermissionDeniedError, LimitExceededError: Nothing has changed.
+        PermissionDeniedError, LimitExceededError, LocalRingRefusedError: Nothing has changed.
     """
     limits = context.settings.limits
     check_offer(sdp, tuple(requests), limits)
@@ -91,6 +93,7 @@ def prepare(
             _slot_rule(shape),
             congestion_control=context.settings.rtc.congestion_control,
             playout_delay=playout_delay,
+            local_ring=local_ring,
         )
     preferred = {
         mid: item.section.codecs[0].codec

@@ -166,6 +166,7 @@ class Room:
             published=member.published(),
             bound=offered.bound if offered is not None else member.bound(),
             resume_window_s=self.context.settings.session.resume_window_s,
+            local_route=member.connection.local_route if member.connection is not None else None,
         )
 
     def changed(self, member: Participant) -> None:

@@ -234,7 +234,8 @@ class AgentSettings(Section):
     region is asked first."""
     embedded: tuple[FilePath, ...] = ()
     """Python files with a worker each, run beside the server as `airside agent start` does; started again
-    when they end. For small set-ups: large ones run workers on machines of their own."""
+    when they end. Their media passes through memory shared with it. For small set-ups: large ones run workers
+    on machines of their own."""
 
 
 class AuthSettings(Section):

@@ -159,8 +159,9 @@ class PlaneMetrics(Collector):
         """As `Collector.collect`."""
         drops = CounterMetricFamily("airside_drops", "Packets that went no further.", labels=("reason",))
         for reason in sorted({reason for each in self._newest.values() for reason in each.get("drops", {})}):
-            drops.add_metric((reason,), self._sum("drops", reason))
+            drops.add_metric((reason,), self._sum("drops", reason) + self._sum("local_rings", reason))
         yield drops
+        yield from self._local_rings()
         held = GaugeMetricFamily("airside_plane_held", "What the packet plane holds.", labels=("what",))
         for what in HELD_COLUMNS:
             held.add_metric((what,), self._sum("worker", what))
@@ -180,6 +181,21 @@ class PlaneMetrics(Collector):
         yield self._quantiles("worker_lag_seconds", "How late a packet worker ran a timer.", "lag")
         text = "From a batch of datagrams received to what it brings ready to be sent."
         yield self._quantiles("worker_residence_seconds", text, "residence")
+
+    def _local_rings(self) -> Iterator[Metric]:
+        """What passes between this process and the agents beside it."""
+        rings = GaugeMetricFamily("airside_local_rings", "Rings to agents beside this process.")
+        rings.add_metric((), self._sum("local_rings", "rings"))
+        yield rings
+        packets = CounterMetricFamily(
+            "airside_local_ring_packets", "Packets that passed a ring.", labels=("direction",)
+        )
+        for column, direction in DATAGRAM_COLUMNS.items():
+            packets.add_metric((direction,), self._sum("local_rings", f"{column}_packets"))
+        yield packets
+        broken = CounterMetricFamily("airside_local_rings_broken", "Rings that ended on what an agent wrote.")
+        broken.add_metric((), self._sum("local_rings", "broken"))
+        yield broken
 
     def _quantiles(self, name: str, text: str, what: str) -> Metric:
         """Of a time that each worker measures, since its start."""

@@ -72,6 +72,7 @@ def join_request(
         kind=token.kind,
         offer_sdp=message.offer,
         tracks=track_requests(message.tracks),
+        local_ring=message.local_ring,
         auto_subscribe=message.auto_subscribe,
         client=ClientInfo(sdk=message.client.sdk, version=message.client.version, address=address),
         shape=replace(NATIVE_SHAPE, data=DataDialect(message.data)),

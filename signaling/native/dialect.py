@@ -231,6 +231,7 @@ class NativeDialect(Dialect, sink.ParticipantSink):
             resume_window_s=news.state.resume_window_s,
             ping_interval_s=self._context.ping_interval_s,
             ping_timeout_s=self._context.ping_timeout_s,
+            local_route=encode.local_route(news.state.local_route),
         )
         return encode.with_state(joined, news.state)
 

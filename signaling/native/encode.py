@@ -126,6 +126,11 @@ def event(seq: int, news: sink.DomainEvent, begin: Callable[[sink.Joined | sink.
     return b'{"seq":%d,%b' % (seq, body.removeprefix(b'{"seq":0,').removeprefix(b"{"))
 
 
+def local_route(route: tuple[int, int] | None) -> values.LocalRoute | None:
+    """Where an agent beside the server finds its transport."""
+    return None if route is None else values.LocalRoute(worker=route[0], route=route[1])
+
+
 def state(now: sink.JoinedState) -> bytes:
     """The `state` of `joined` and `resumed`."""
     bindings = (values.Binding(track_id=track, mid=mid) for track, mid in now.bound)

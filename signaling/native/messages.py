@@ -24,6 +24,7 @@ from signaling.native.values import (
     Id,
     Identity,
     Layer,
+    LocalRoute,
     Message,
     Metadata,
     Mid,
@@ -88,6 +89,8 @@ class Join(Request):
     data: Literal["native", "livekit"] = "native"
     """What its data channels speak: our envelope, or LiveKit's `DataPacket` under LiveKit's labels."""
     client: ClientInfo = ClientInfo()
+    local_ring: Annotated[str, Field(max_length=128)] = ""
+    """Of agents that the server started: the secret it gave them. Media then passes through shared memory."""
 
 
 class Resume(Request):
@@ -317,6 +320,8 @@ class JoinedHead(Event):
     """Send `ping` this often."""
     ping_timeout_s: float
     """No message for this long after a `ping`: the WebSocket is dead, open another and resume."""
+    local_route: LocalRoute | None = None
+    """Answer to `local_ring`."""
 
 
 class Joined(JoinedHead):

@@ -180,6 +180,15 @@ class IceServer(Message):
     credential: str = ""
 
 
+class LocalRoute(Message):
+    """Where an agent that the server started finds its transport."""
+
+    worker: int
+    """Which of the rings it was given, counted from 0."""
+    route: int
+    """Number of the transport on it."""
+
+
 class ServerInfo(Message):
     """Who answered."""
 

@@ -1,8 +1,9 @@
 """What one job costs a worker: processor time and memory, ours on both backends beside livekit-agents'.
 
-    python -m tests.bench.agent_jobs [--worker plane|aiortc|livekit ...] [--jobs N] [--seconds S] [--core C]
+    python -m tests.bench.agent_jobs [--worker NAME ...] [--jobs N] [--seconds S] [--core C]
 
-Each job is in a room of its own, with one person who speaks all the time. Ours is examples/agents/echo.py;
+Each job is in a room of its own, with one person who speaks all the time. Ours is examples/agents/echo.py: on
+the packet plane over loopback (`plane`), brought along by the server (`embedded`: local rings), on `aiortc`;
 livekit-agents' is the AgentSession of tests/compat/agents, whose nodes do next to nothing, and needs what
 `python3 tests/all.py compat` installs. Processor time and memory are of all processes of the worker. A gap is
 a packet of silence in the middle of an echo of the packet plane, as its listener gets it: the worker was
@@ -39,12 +40,14 @@ SETTLE_S = 3.0
 WAIT_S = 60.0
 ECHO = [sys.executable, "-m", "sfu", "agent", "start", str(ROOT / "examples" / "agents" / "echo.py")]
 PYTHON = Path(os.environ.get("AIRSIDE_LIVEKIT_AGENTS_PYTHON", ROOT / ".venv-agents" / "bin" / "python"))
+EMBEDDED = "embedded"
 WORKERS = {
     "plane": [*ECHO, "--media", "plane"],
+    EMBEDDED: [],
     "aiortc": [*ECHO, "--media", "aiortc"],
     "livekit": [str(PYTHON), str(ROOT / "tests" / "compat" / "agents" / "voice_agent.py")],
 }
-JOBS = {"plane": 40, "aiortc": 3, "livekit": 3}
+JOBS = {"plane": 40, EMBEDDED: 40, "aiortc": 3, "livekit": 3}
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 BATCH_FRAMES = 50  # a second of speech, handed to the plane at once
@@ -60,6 +63,8 @@ class Figures:
     """For each job."""
     packet_cores: float
     """Of them on the packet plane's thread: all there is of WebRTC."""
+    server_cores: float
+    """For each job, of the server's packet workers: its person and its agent."""
     job_mb: float
     """Memory for each job."""
     idle_mb: float
@@ -98,10 +103,10 @@ def usage(root: int) -> tuple[float, float]:
     return cpu_s, memory_mb
 
 
-def packet_plane_s(root: int) -> float:
-    """Seconds of processor time of the threads of a packet plane."""
+def packet_plane_s(root: int, *, below: bool = True) -> float:
+    """Seconds of processor time of the threads of a packet plane, and of those of the processes below."""
     cpu_s = 0.0
-    for pid in tree(root):
+    for pid in tree(root) if below else [root]:
         for task in Path(f"/proc/{pid}/task").iterdir():
             if (task / "comm").read_text().startswith("airside-"):
                 fields = (task / "stat").read_text().rsplit(")")[-1].split()
@@ -172,7 +177,8 @@ def spoken() -> list[PlayedFrame]:
 
 async def measure(command: list[str], jobs: int, seconds: float, core: int | None, folder: Path) -> Figures:
     """Start everything, and look at it for a while."""
-    async with running_server(folder) as server, AsyncExitStack() as stack:
+    settings = {} if command else {"agents__embedded": ECHO[-1]}
+    async with running_server(folder, **settings) as server, AsyncExitStack() as stack:
         environment = {
             **os.environ,
             "AIRSIDE_URL": server.url,
@@ -181,12 +187,17 @@ async def measure(command: list[str], jobs: int, seconds: float, core: int | Non
             "LIVEKIT_API_SECRET": API_SECRET,
         }
         pinned = command if core is None else ["taskset", "-c", str(core), *command]
-        with (folder / "worker.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(*pinned, env=environment, stdout=log, stderr=log)
+        process = None
+        if command:
+            with (folder / "worker.log").open("wb") as log:
+                process = await asyncio.create_subprocess_exec(
+                    *pinned, env=environment, stdout=log, stderr=log
+                )
         try:
+            worker = process.pid if process is not None else await embedded(server.process.pid, core)
             await until(server, "/agents/workers", lambda found: len(found["workers"]) == 1)
             await asyncio.sleep(SETTLE_S)
-            _, idle_mb = usage(process.pid)
+            _, idle_mb = usage(worker)
             frames, talkers = spoken(), []
             for index in range(jobs):
                 token = server.token(f"room{index}", "alice")
@@ -207,24 +218,40 @@ async def measure(command: list[str], jobs: int, seconds: float, core: int | Non
             await asyncio.sleep(SETTLE_S)
             for talker in talkers:
                 talker.heard = talker.silent = 0
-            speakers, starved_before_s = speaker_gaps(talkers), starved_s(process.pid)
-            before_s, _ = usage(process.pid)
-            packets_before_s = packet_plane_s(process.pid)
+            speakers, starved_before_s = speaker_gaps(talkers), starved_s(worker)
+            before_s, _ = usage(worker)
+            packets_before_s = packet_plane_s(worker)
+            server_before_s = packet_plane_s(server.process.pid, below=False)
             await asyncio.sleep(seconds)
-            after_s, busy_mb = usage(process.pid)
+            after_s, busy_mb = usage(worker)
             return Figures(
                 cores=(after_s - before_s) / seconds / jobs,
-                packet_cores=(packet_plane_s(process.pid) - packets_before_s) / seconds / jobs,
+                packet_cores=(packet_plane_s(worker) - packets_before_s) / seconds / jobs,
+                server_cores=(packet_plane_s(server.process.pid, below=False) - server_before_s)
+                / seconds
+                / jobs,
                 job_mb=(busy_mb - idle_mb) / jobs,
                 idle_mb=idle_mb,
                 heard=sum(talker.heard for talker in talkers) / seconds / jobs,
                 gaps=sum(talker.silent for talker in talkers),
                 speaker_gaps=speaker_gaps(talkers) - speakers,
-                starved_s=starved_s(process.pid) - starved_before_s,
+                starved_s=starved_s(worker) - starved_before_s,
             )
         finally:
-            process.kill()
-            await process.wait()
+            if process is not None:
+                process.kill()
+                await process.wait()
+
+
+async def embedded(server: int, core: int | None) -> int:
+    """The process that the server has started for its agent."""
+    async with asyncio.timeout(WAIT_S):
+        while len(found := tree(server)) < 2:
+            await asyncio.sleep(0.05)
+    if core is not None:
+        for task in Path(f"/proc/{found[1]}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {core})
+    return found[1]
 
 
 async def until(server: Server, path: str, condition: object) -> None:
@@ -252,7 +279,8 @@ async def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = await measure(WORKERS[name], jobs, arguments.seconds, arguments.core, Path(folder))
         print(
-            f"{name}: {jobs} jobs, {found.cores:.4f} cores ({found.packet_cores:.4f} of packets) and "
+            f"{name}: {jobs} jobs, {found.cores:.4f} cores ({found.packet_cores:.4f} of packets, "
+            f"and {found.server_cores:.4f} of the server's) and "
             f"{found.job_mb:.1f} MB for each; {found.idle_mb:.0f} MB without any; "
             f"{found.heard:.1f} packets/s of echo, {found.gaps} gaps, {found.speaker_gaps} of speakers; "
             f"{found.starved_s:.2f} s without a core"

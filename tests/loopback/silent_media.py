@@ -49,6 +49,13 @@ class SilentMedia:
         self._publish[cid] = Publish(kind, cid, (slot,))
         return cid
 
+    @property
+    def local_ring(self) -> str:
+        return ""
+
+    def use_local_route(self, worker: int, route: int) -> None:
+        raise AssertionError("it asked for none")
+
     def stop_sending(self, cid: str) -> None:
         del self._publish[cid]
 

@@ -1,4 +1,4 @@
-"""An agent in a process beside the server that stands still: nobody else notices, and it loses the oldest."""
+"""An agent that stands still, connected over loopback: nobody else notices, and it loses the oldest."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def sleeper(job: JobContext) -> None:
 
 @asynccontextmanager
 async def agent(ground: Ground, file: Path) -> AsyncIterator[None]:
-    """As `agents.embedded` runs it."""
+    """In a process of its own."""
     command = [sys.executable, "-m", "sfu", "agent", "start", str(file), "--url", ground.server.url]
     environment = {**os.environ, "AIRSIDE_API_KEY": API_KEY, "AIRSIDE_API_SECRET": API_SECRET}
     with (file.parent / "agent.log").open("wb") as log:

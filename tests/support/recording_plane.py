@@ -13,6 +13,7 @@ from sfu.dataplane.commands import (
     AddTransport,
     Command,
     IceCredentials,
+    LocalPath,
     RemoveMember,
     RemoveSlot,
     RemoveTrack,
@@ -25,9 +26,11 @@ from sfu.dataplane.commands import (
     Wish,
 )
 from sfu.dataplane.events import CloseReason, Event, TransportState, TransportStateChanged, WorkerStats
+from sfu.dataplane.local_rings import LocalRingRefusedError
 from sfu.dataplane.placement import Placement
 
 T = TypeVar("T")
+LOCAL_SECRET = "given-to-an-agent"
 
 
 class RecordingPlane:
@@ -79,6 +82,11 @@ class RecordingPlane:
 
     def addresses(self, worker: WorkerId) -> tuple[tuple[str, int], ...]:
         return (("192.0.2.1", 7882),)
+
+    def local_path(self, secret: str, worker: WorkerId, transport: TransportId) -> LocalPath:
+        if secret != LOCAL_SECRET:
+            raise LocalRingRefusedError
+        return LocalPath(worker, transport)
 
     def apply(self, commands: Iterable[Command]) -> None:
         for command in commands:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
+from sfu.agents.plane.local_ring import InheritedRing
 from sfu.core.ids import TapId, TrackId, TransportId
 from sfu.dataplane.commands import Command
 from sfu.dataplane.events import (
@@ -20,6 +21,7 @@ from sfu.dataplane.events import (
     DataReady,
     Event,
     KeyframeWanted,
+    LocalRingClosed,
     TransportStateChanged,
 )
 from sfu.dataplane.plane import DataPlane, TrackPacket
@@ -64,6 +66,9 @@ class Hub:
         self._next_s = self._loop.time()
         self._beaten: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.Handle | None = None
+        self._rings: tuple[int, ...] = ()
+        """Those to the server that started this process, by its worker."""
+        self._ring_lost = False
 
     @classmethod
     def acquire(cls) -> Hub:
@@ -88,6 +93,19 @@ class Hub:
             await self.plane.close(CLOSE_DEADLINE_S)
         except TimeoutError:
             _log.warning("the packet plane did not end in time")
+
+    def local_rings(self, ring: InheritedRing) -> tuple[int, ...]:
+        """Their numbers in our plane, by worker of the server; none where they are over, or never were."""
+        if not self._rings and not self._ring_lost:
+            try:
+                self._rings = ring.join(self.plane.join_local_ring)
+            except OSError as error:
+                _log.warning("the server's rings cannot be used, media goes over the network: %s", error)
+                self._ring_lost = True
+            else:
+                # Two planes must not read one ring: this one lives as long as the process.
+                self._users += 1
+        return () if self._ring_lost else self._rings
 
     def apply(self, *commands: Command) -> None:
         """Tell the plane."""
@@ -165,6 +183,8 @@ class Hub:
                 listener = self._listeners.get(event.transport)
                 if listener is not None:
                     listener(event)
+            case LocalRingClosed():
+                self._ring_lost = True
             case KeyframeWanted():
                 for callback in self._keyframes.get(event.track, ()):
                     callback()

@@ -4,11 +4,12 @@ from sfu.core.codecs import TrackSource
 from sfu.core.errors import AirsideError
 from sfu.core.ids import RoomName
 from sfu.core.observer import JoinStep
-from sfu.dataplane.commands import AddSlot, AddTransport, SetRemote
+from sfu.dataplane.commands import AddSlot, AddTransport, LocalPath, SetRemote
 from sfu.participants.permissions import Grant
 from sfu.participants.requests import JoinRequest, RoomOptions, TrackRequest
 from sfu.participants.sink import Joined, LeaveCode, ParticipantsChanged, Reconnect
 from tests.support.domain import ROOM, World, grant, raises_code
+from tests.support.recording_plane import LOCAL_SECRET
 
 
 @pytest.fixture
@@ -78,6 +79,24 @@ def test_identity_and_limits(world: World) -> None:
 def test_tracks_without_an_offer_are_refused(world: World) -> None:
     entry = TrackRequest(source=TrackSource.CAMERA, mid="0")
     raises_code("invalid_request", lambda: world.client("alice").join(entry))
+
+
+def test_an_agent_beside_the_server_is_reached_in_memory(world: World) -> None:
+    agent = world.client("agent").receive(1).join(local_ring=LOCAL_SECRET)
+    (added,) = world.plane.sent(AddTransport)
+    assert added.local_path == LocalPath(0, added.transport)
+    assert agent.inbox.of(Joined)[0].state.local_route == (0, added.transport)
+    alice = world.client("alice").receive(1).join()
+    assert world.plane.sent(AddTransport)[1].local_path is None
+    assert alice.inbox.of(Joined)[0].state.local_route is None
+
+
+def test_nobody_else_asks_for_a_local_ring(world: World) -> None:
+    mallory = world.client("mallory").receive(1)
+    raises_code("local_ring_refused", lambda: mallory.join(local_ring="forged"))
+    raises_code("invalid_request", lambda: mallory.join(local_ring=LOCAL_SECRET, offer=False))
+    assert world.service.counts().rooms == 0
+    assert not world.plane.commands
 
 
 def test_unknown_room_is_refused_when_auto_create_is_off() -> None:
