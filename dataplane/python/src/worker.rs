@@ -225,8 +225,7 @@ impl Worker {
         self.waker.doze();
         self.next_parcel = self.next_parcel.take().or_else(|| self.ring.receive());
         self.next_order = self.next_order.take().or_else(|| self.orders.try_recv().ok());
-        let came = self.local_rings.doze();
-        let wait = if came { Some(Duration::ZERO) } else { self.wait() };
+        let wait = self.wait();
         if wait != Some(Duration::ZERO) {
             self.stats.sleeps += 1;
         }
@@ -236,7 +235,7 @@ impl Worker {
         result
     }
 
-    fn wait(&self) -> Option<Duration> {
+    fn wait(&mut self) -> Option<Duration> {
         let waiting = self.next_parcel.is_some() || self.next_order.is_some();
         if waiting || !self.commands.is_empty() {
             return Some(Duration::ZERO);
@@ -244,6 +243,7 @@ impl Worker {
         let players = self.players.values().map(Player::due);
         let due =
             self.engine.poll_timeout().into_iter().chain(self.wires_due()).chain(players).min();
+        let due = due.into_iter().chain(self.local_due()).min();
         let due = due.map(|due| due.saturating_duration_since(Instant::now()));
         let retry = !self.full.is_empty() || self.offered == Offered::Later;
         let retry = retry.then_some(RETRY);

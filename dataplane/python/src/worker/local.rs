@@ -20,14 +20,19 @@ impl Worker {
         }
     }
 
+    /// When to look into the rings, before the worker sleeps.
+    pub(super) fn local_due(&mut self) -> Option<Instant> {
+        if self.local_rings.is_unused() { None } else { self.local_rings.doze(Instant::now()) }
+    }
+
     /// Whatever other processes have written: in to the engine, and out what came of it.
     pub(super) fn take_local(&mut self) {
         for number in self.local_rings.numbers() {
-            self.local_rings.receive(number, &mut self.records);
+            let now = Instant::now();
+            self.local_rings.receive(number, &mut self.records, now);
             if self.records.is_empty() {
                 continue;
             }
-            let now = Instant::now();
             let mut batch = recycle(std::mem::take(&mut self.datagrams));
             batch.extend(self.records.datagrams(number));
             self.engine.handle_datagrams(&mut batch, now);
