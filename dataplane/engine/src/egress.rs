@@ -44,14 +44,16 @@ impl Turn {
     }
 }
 
+/// The section a packet belongs to, and the stream in it.
+type Names<'a> = [Option<(ExtensionKind, &'a ShortName)>; 2];
+
 /// One packet for one receiver, in parts.
 struct Parts<'a> {
     index: u64,
     fields: &'a HeaderFields,
     prefix: [&'a [u8]; 2],
     payload: &'a [u8],
-    /// Told until the receiver has shown that it knows the section.
-    names: [Option<(ExtensionKind, &'a ShortName)>; 2],
+    names: Names<'a>,
     pass: PassThrough,
     /// A picture, whose receiver is told how long to wait with it.
     timed: bool,
@@ -75,14 +77,7 @@ pub(crate) fn send_media(
     probe: Option<ProbeId>,
     turn: &Turn,
 ) -> Result<(), DropReason> {
-    let names = if slot.acknowledged {
-        [None, None]
-    } else {
-        [
-            slot.mid.as_ref().map(|mid| (ExtensionKind::Mid, mid)),
-            slot.rid.as_ref().map(|rid| (ExtensionKind::Rid, rid)),
-        ]
-    };
+    let names = if slot.acknowledged { [None, None] } else { names(slot, ExtensionKind::Rid) };
     let prefix = &rewritten.prefix;
     let payload = packet.payload.get(prefix.replaces()..).unwrap_or_default();
     let parts = Parts {
@@ -120,22 +115,13 @@ pub(crate) fn send_again(
     probe: Option<ProbeId>,
     turn: &Turn,
 ) -> Result<usize, DropReason> {
-    // Reports are about the media; that its layer's retransmissions are known as well, nobody says.
-    let names = if slot.acknowledged && slot.rid.is_none() {
-        [None, None]
-    } else {
-        [
-            slot.mid.as_ref().map(|mid| (ExtensionKind::Mid, mid)),
-            slot.rid.as_ref().map(|rid| (ExtensionKind::RepairedRid, rid)),
-        ]
-    };
     let original = resent.original.to_be_bytes();
     let parts = Parts {
         index: resent.index,
         fields: &resent.fields,
         prefix: [&original, resent.prefix.bytes()],
         payload: packet.payload.get(resent.prefix.replaces()..).unwrap_or_default(),
-        names,
+        names: repair_names(slot),
         pass: packet.extensions,
         timed: false,
         descriptor: packet.described.as_deref().zip(resent.descriptor),
@@ -152,6 +138,7 @@ pub(crate) fn send_again(
 pub(crate) fn send_padding(
     arena: &mut TransmitArena,
     transport: &mut Transport,
+    slot: &Slot,
     padding: &Padding,
     probe: ProbeId,
     turn: &Turn,
@@ -161,7 +148,7 @@ pub(crate) fn send_padding(
         fields: &padding.fields,
         prefix: [&[], &[]],
         payload: &PADDING,
-        names: [None, None],
+        names: repair_names(slot),
         pass: PassThrough::default(),
         timed: false,
         descriptor: None,
@@ -169,6 +156,19 @@ pub(crate) fn send_padding(
         probe: Some(probe),
     };
     write_packet(arena, transport, &parts, turn)
+}
+
+/// Of retransmissions, always: reports are about the media, nobody says that he knows the stream
+/// that repairs it, and Firefox throws away what it knows neither by its SSRC nor by a name.
+fn repair_names(slot: &Slot) -> Names<'_> {
+    names(slot, ExtensionKind::RepairedRid)
+}
+
+fn names(slot: &Slot, rid: ExtensionKind) -> Names<'_> {
+    [
+        slot.mid.as_ref().map(|name| (ExtensionKind::Mid, name)),
+        slot.rid.as_ref().map(|name| (rid, name)),
+    ]
 }
 
 /// Writes and encrypts one packet at the end of the arena. Returns its length.

@@ -175,8 +175,9 @@ impl Engine {
             return sent.ok().map(|len| len + IP_UDP_LEN);
         }
         let (slot_key, rtx) = silent?;
-        let padding = self.slots.get_mut(slot_key)?.padding(rtx)?;
-        let sent = send_padding(arena, transport, &padding, id, turn);
+        let slot = self.slots.get_mut(slot_key)?;
+        let padding = slot.padding(rtx)?;
+        let sent = send_padding(arena, transport, slot, &padding, id, turn);
         sent.ok().map(|len| len + IP_UDP_LEN)
     }
 

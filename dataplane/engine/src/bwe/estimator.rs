@@ -227,7 +227,7 @@ impl SendSide {
         self.measure_rtt(&batch, now);
         let outage = outages(&batch);
         for (outcome, outage) in batch.iter().zip(outage) {
-            if outage {
+            if outage || is_of_lost_probe(outcome, &batch) {
                 continue;
             }
             if outcome.was_lost {
@@ -319,6 +319,9 @@ impl SendSide {
     fn conclude(&mut self, probed: Option<Bitrate>, now: Instant) {
         let usage = self.usage();
         let cut = self.cut.is_some();
+        if let Some(rate) = probed.filter(|_| usage != Usage::Over) {
+            self.loss.on_probe(rate);
+        }
         let acked = match usage {
             Usage::Over if cut => self.cut.take(),
             Usage::Over => self.throughput.recent_rate(),
@@ -355,6 +358,15 @@ fn outages(batch: &[Outcome]) -> impl Iterator<Item = bool> {
         let outage = run[0].arrival.is_none() && span >= OUTAGE;
         std::iter::repeat_n(outage, run.len())
     })
+}
+
+/// A probe of which nothing came says that so much does not pass, or that the peer does not count
+/// what it throws away; either way nothing about what media may send. A queue that overflows lets
+/// some of it pass.
+fn is_of_lost_probe(outcome: &Outcome, batch: &[Outcome]) -> bool {
+    let probe = outcome.sent.probe;
+    let came = |other: &Outcome| other.sent.probe == probe && other.arrival.is_some();
+    probe.is_some() && outcome.arrival.is_none() && !batch.iter().any(came)
 }
 
 /// The least round trip lately, and the last one.

@@ -12,6 +12,8 @@ use crate::units::Bitrate;
 /// Shortest observation.
 const OBSERVATION: Duration = Duration::from_millis(250);
 const WINDOW: usize = 15;
+/// Older ones say nothing of the path now: where little is sent, one may take seconds.
+const MEMORY: Duration = Duration::from_secs(6);
 /// Fewer say nothing: one lost packet of ten is no rate of loss.
 const MIN_OBSERVATIONS: usize = 3;
 /// Weight of an observation against the next newer one.
@@ -45,7 +47,8 @@ struct Observation {
 /// Loss-based estimate; `None` while nothing limits.
 #[derive(Debug)]
 pub(super) struct LossBased {
-    observations: VecDeque<Observation>,
+    /// With the time at which each ended.
+    observations: VecDeque<(Instant, Observation)>,
     partial: Observation,
     partial_since: Option<(Instant, Instant)>,
     limit: Option<Bitrate>,
@@ -88,6 +91,10 @@ impl LossBased {
 
     /// Counts one packet whose fate is known.
     pub(super) fn add(&mut self, sent: Instant, size: usize, lost: bool) {
+        let begun = self.partial_since.map(|(first, _)| first);
+        if begun.is_some_and(|first| sent.saturating_duration_since(first) > MEMORY) {
+            (self.partial, self.partial_since) = (Observation::default(), None);
+        }
         let (first, last) = self.partial_since.get_or_insert((sent, sent));
         *first = (*first).min(sent);
         *last = (*last).max(sent);
@@ -102,7 +109,8 @@ impl LossBased {
     /// A packet that was counted as lost has come late.
     pub(super) fn recover(&mut self, size: usize) {
         let in_partial = (self.partial.lost > 0.0).then_some(&mut self.partial);
-        let of = in_partial.or_else(|| self.observations.iter_mut().rev().find(|o| o.lost > 0.0));
+        let mut closed = self.observations.iter_mut().rev().map(|(_, observation)| observation);
+        let of = in_partial.or_else(|| closed.find(|observation| observation.lost > 0.0));
         if let Some(observation) = of {
             observation.lost -= 1.0;
             observation.lost_bytes = (observation.lost_bytes - size as f64).max(0.0);
@@ -116,14 +124,25 @@ impl LossBased {
             return;
         }
         self.partial.rate_bps = self.partial.bytes * 8.0 / (last - first).as_secs_f64();
-        self.observations.push_back(std::mem::take(&mut self.partial));
+        self.observations.push_back((now, std::mem::take(&mut self.partial)));
         self.partial_since = None;
-        if self.observations.len() > WINDOW {
+        let old = |(at, _): &(Instant, Observation)| now.saturating_duration_since(*at) > MEMORY;
+        while self.observations.len() > WINDOW || self.observations.front().is_some_and(old) {
             self.observations.pop_front();
         }
         if self.observations.len() >= MIN_OBSERVATIONS {
             self.choose(acked, delay_based, now);
         }
+    }
+
+    /// A probe went through at this rate. Where nothing was lost of late the path takes it: media that
+    /// is too little to observe much must not keep an old limit.
+    pub(super) fn on_probe(&mut self, rate: Bitrate) {
+        let lost = |of: &Observation| of.lost > 0.0;
+        if lost(&self.partial) || self.observations.iter().any(|(_, of)| lost(of)) {
+            return;
+        }
+        self.limit = self.limit.map(|limit| limit.max(rate));
     }
 
     fn choose(&mut self, acked: Option<Bitrate>, delay_based: Bitrate, now: Instant) {
@@ -190,7 +209,7 @@ impl LossBased {
     }
 
     fn weighted(&self) -> impl Iterator<Item = (f64, &Observation)> {
-        self.observations.iter().rev().scan(1.0, |weight, observation| {
+        self.observations.iter().rev().scan(1.0, |weight, (_, observation)| {
             let now = *weight;
             *weight *= AGE_WEIGHT;
             Some((now, observation))
@@ -297,5 +316,22 @@ mod tests {
             estimate.update(Some(Bitrate::mbps(1)), Bitrate::mbps(1), at);
         }
         assert_eq!(estimate.limit(), None);
+    }
+
+    #[test]
+    fn what_was_lost_long_ago_is_forgotten_also_by_who_sends_little() {
+        let mut estimate = LossBased::new();
+        run(&mut estimate, 1_000_000, 5, |i| i % 4 == 0);
+        let limit = estimate.limit().unwrap();
+        estimate.on_probe(limit * 2.0);
+        assert_eq!(estimate.limit(), Some(limit), "while losses are fresh");
+        let start = Instant::now() + Duration::from_secs(20);
+        for at in [start, start + 300 * MS] {
+            estimate.add(at, 1000, false);
+            estimate.update(None, Bitrate::mbps(1), at);
+        }
+        assert!(estimate.average_loss() < 1e-9);
+        estimate.on_probe(limit * 2.0);
+        assert_eq!(estimate.limit(), Some(limit * 2.0));
     }
 }

@@ -30,6 +30,8 @@ struct Sim {
     pending: VecDeque<(u16, Option<Instant>)>,
     feedback: VecDeque<(Instant, Report)>,
     next_feedback: Instant,
+    /// Nothing that is sent for a probe arrives.
+    loses_probes: bool,
 }
 
 impl Sim {
@@ -49,6 +51,7 @@ impl Sim {
             pending: VecDeque::new(),
             feedback: VecDeque::new(),
             next_feedback: start + FEEDBACK,
+            loses_probes: false,
         }
     }
 
@@ -61,7 +64,9 @@ impl Sim {
     fn transmit(&mut self, probe: Option<ProbeCluster>) {
         self.bwe.on_packet_sent(self.seq, SIZE, probe.map(|p| p.id), self.now);
         // What the link drops shows in the feedback.
-        let _ = self.path.send(self.seq, SIZE, self.now);
+        if probe.is_none() || !self.loses_probes {
+            let _ = self.path.send(self.seq, SIZE, self.now);
+        }
         self.pending.push_back((self.seq, None));
         self.seq = self.seq.wrapping_add(1);
     }
@@ -213,4 +218,14 @@ fn an_idle_sender_learns_nothing_and_keeps_its_estimate() {
     let before = sim.mbps();
     sim.run(20.0);
     assert!((sim.mbps() - before).abs() < 0.1, "{}", sim.mbps());
+}
+
+#[test]
+fn a_peer_that_counts_no_padding_keeps_what_media_has_shown() {
+    let mut sim = Sim::new("rate=5000000", Bitrate::kbps(600));
+    sim.loses_probes = true;
+    sim.bwe.set_goal(Some(Bitrate::kbps(1500)));
+    sim.run(20.0);
+    assert!(sim.bwe.estimate() >= Bitrate::kbps(600), "{:?}", sim.bwe.parts());
+    assert_eq!(sim.bwe.parts().loss_based, None);
 }

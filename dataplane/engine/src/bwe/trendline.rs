@@ -25,8 +25,9 @@ const MAX_ADAPT_STEP_MS: f64 = 100.0;
 /// line still rises.
 const EMPTY_MS: f64 = 10.0;
 /// So many standard errors must the line's slope be above nothing: jitter makes slopes too, of both
-/// signs, where a queue makes a line. At this many chance does it once in some minutes.
-const STANDS_OUT: f64 = 3.0;
+/// signs, where a queue makes a line. At three of them chance did it once in a quarter of an hour of
+/// 30 ms jitter, and a false fall takes the picture away for seconds; at four not in an hour.
+const STANDS_OUT: f64 = 4.0;
 /// The trend must stay above the threshold for this long.
 const OVERUSE_MS: f64 = 10.0;
 

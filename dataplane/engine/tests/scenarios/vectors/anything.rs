@@ -197,7 +197,7 @@ fn commands_in_any_order_on_any_network_leave_nothing_behind() {
             }
         }
         // Who lost a lot and was paused takes its time to believe it.
-        sim.run_ms(if congestion_control { 45_000 } else { 6000 });
+        sim.run_ms(if congestion_control { 20_000 } else { 6000 });
         bound.iter().for_each(|(slot, ..)| drop(sim.take_received(*slot)));
         sim.run_ms(2000);
         for (slot, track, kind) in &bound {

@@ -10,6 +10,29 @@ fn numbers(seen: &[Seen]) -> Vec<u16> {
 }
 
 #[test]
+fn a_repair_names_its_section_also_after_the_media_is_known() {
+    let mut stage = Stage::new(602, 1);
+    let mut film = Film::new(0);
+    for picture in 0..70 {
+        stage.send_all(&film.picture(picture == 0, 1));
+        stage.sim.run_ms(33);
+    }
+    stage.seen();
+    stage.send_all(&film.picture(true, 1));
+    let (media, _) = stage.see();
+    assert!(media.iter().all(|seen| seen.mid.as_deref() == Some("0")));
+    stage.acknowledge(media[0].sequence);
+    stage.send_all(&film.picture(false, 1));
+    let (media, _) = stage.see();
+    assert!(media.iter().all(|seen| seen.mid.is_none()), "known");
+
+    stage.nack(&[media[0].sequence]);
+    let (_, again) = stage.see();
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].mid.as_deref(), Some("0"));
+}
+
+#[test]
 fn what_was_lost_comes_again_under_the_viewers_number_and_nothing_else_does() {
     let mut stage = Stage::new(601, 2);
     let (mut low, mut top) = (Vp8::new(0), Vp8::new(1));

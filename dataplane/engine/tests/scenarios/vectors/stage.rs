@@ -8,8 +8,10 @@ use airside_engine::command::{
     AddSlot, AddTrack, Command, LayerSpec, MediaKind, ReceiveCodec, SendCodec, Source,
 };
 use airside_engine::ids::{SlotId, TrackId};
-use airside_engine::rtcp::{self, Compound, Rtcp, SenderInfo};
-use airside_engine::rtp::{ExtensionKind, ExtensionMap, HeaderFields, RtpView, write_header};
+use airside_engine::rtcp::{self, Compound, ReportBlock, Rtcp, SenderInfo};
+use airside_engine::rtp::{
+    ExtensionKind, ExtensionMap, ExtensionSpans, HeaderFields, RtpView, write_header,
+};
 use airside_engine::units::NtpTime;
 
 use crate::encoders::{Sent, Stream};
@@ -39,6 +41,8 @@ pub struct Seen {
     pub sequence: u16,
     pub timestamp: u32,
     pub marker: bool,
+    /// The section, if it says.
+    pub mid: Option<String>,
     pub payload: Vec<u8>,
 }
 
@@ -183,11 +187,29 @@ impl Stage {
                 sequence: view.sequence,
                 timestamp: view.timestamp,
                 marker: view.marker,
+                mid: section(&self.extensions, view, data),
                 payload: data[payload(view, data)].to_vec(),
             })
             .collect()
         };
         (of(SSRC), of(RTX_SSRC))
+    }
+
+    /// The viewer has got media, and says so.
+    pub fn acknowledge(&mut self, highest: u16) {
+        let block = ReportBlock {
+            ssrc: SSRC,
+            fraction_lost: 0,
+            cumulative_lost: 0,
+            highest_sequence: highest.into(),
+            jitter: 0,
+            last_sr: 0,
+            delay_since_last_sr: 0,
+        };
+        let mut report = Vec::new();
+        rtcp::write_rr(&mut report, 1, &[block]);
+        let report = self.viewer.rtcp(&report);
+        self.viewer.send(&mut self.sim, &report);
     }
 
     /// The viewer misses these.
@@ -225,6 +247,12 @@ impl Stage {
         }
         (numbers, keyframes)
     }
+}
+
+/// The section that a packet names.
+fn section(extensions: &ExtensionMap, view: &RtpView, packet: &[u8]) -> Option<String> {
+    let spans = ExtensionSpans::find(extensions, view, packet).unwrap();
+    spans.mid(packet).map(|mid| mid.as_str().to_owned())
 }
 
 fn payload(view: &RtpView, data: &[u8]) -> Range<usize> {
