@@ -1,7 +1,7 @@
 //! Which layer each slot of a limited transport gets: gathers what the allocator must know, and
 //! carries out what it decides.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::allocator::{Class, Decision, TrackInput};
 use crate::command::Wish;
@@ -11,9 +11,13 @@ use crate::forward::retarget;
 use crate::ids::{RoomId, SlotId, TransportId};
 use crate::layer::Layer;
 use crate::layers::{MAX_OVERLOAD, Shape};
-use crate::slot::{Hold, Slot};
+use crate::pacer::HoldStep;
+use crate::slot::Slot;
 use crate::track::Track;
 use crate::units::Bitrate;
+
+/// A picture that has waited so long for its path is made anew.
+const RENEWED_AFTER: Duration = Duration::from_millis(600);
 
 impl Engine {
     /// Whether the allocator chooses what a slot gets.
@@ -57,41 +61,43 @@ impl Engine {
         self.follow_estimate(key, now);
     }
 
-    /// Stops video while the path's queue is too long, and starts it again at keyframes made then.
+    /// While the path's queue is too long video waits, and goes on at keyframes.
     pub(crate) fn follow_hold(&mut self, key: usize, now: Instant) {
         let Some(transport) = self.transports.get_mut(key) else { return };
-        let Some(held) = transport.sending.as_mut().and_then(|sending| sending.poll_hold()) else {
-            return;
-        };
-        for at in 0..transport.slots.len() {
-            let slots = self.transports.get(key).map(|transport| &transport.slots);
-            let Some((_, slot_key)) = slots.and_then(|slots| slots.get(at)).copied() else {
+        let step = transport.sending.as_mut().and_then(|sending| sending.poll_hold());
+        for at in 0..step.map_or(0, |_| transport.slots.len()) {
+            let transport = self.transports.get_mut(key);
+            let slot = transport.as_ref().and_then(|transport| transport.slots.get(at));
+            let Some((_, slot_key)) = slot.copied() else { return };
+            let (Some(slot), Some(step)) = (self.slots.get_mut(slot_key), step) else { continue };
+            let id = slot.id;
+            let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
+            let inside =
+                matches!(track.map(Track::shape), Some(Shape::Svc { key_only: Some(false) }));
+            let lowest = step == HoldStep::Begins && inside && slot.is_allocated();
+            slot.keep_lowest(lowest);
+            let Some(sending) = transport.and_then(|transport| transport.sending.as_mut()) else {
                 return;
             };
-            let Some(slot) = self.slots.get_mut(slot_key) else { continue };
             if !slot.is_allocated() {
-                // What it carries next would wait for an end that has been already.
-                slot.hold(Hold::Nothing);
                 continue;
             }
-            let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
-            let hold = match track.map(Track::shape) {
-                _ if !held => Hold::Nothing,
-                Some(Shape::Svc { key_only: Some(false) }) => Hold::Upper,
-                _ => Hold::All,
-            };
-            slot.hold(hold);
-            let id = slot.id;
-            let sending = self.transports.get_mut(key).and_then(|t| t.sending.as_mut());
-            match (hold, sending) {
-                (Hold::All, Some(sending)) => {
-                    let packets = sending.pacer.forget_slot(id);
-                    sending.count_cut(packets);
+            let packets = match step {
+                HoldStep::Begins if inside => {
+                    sending.pacer.spare(id);
+                    None
                 }
-                (Hold::Upper, Some(sending)) => sending.pacer.spare(id),
-                _ => {}
+                HoldStep::Begins => Some(sending.pacer.end_slot(id)),
+                HoldStep::Ends if sending.pacer.waited(id, now) < RENEWED_AFTER => None,
+                HoldStep::Ends => Some(sending.pacer.forget_slot(id)),
+            };
+            match packets {
+                Some(packets) => {
+                    sending.count_cut(packets);
+                    self.break_off(id, now);
+                }
+                None => self.choose_layer(slot_key, now),
             }
-            self.choose_layer(slot_key, now);
         }
     }
 
@@ -190,7 +196,7 @@ impl Engine {
             // The smaller picture is part of the larger one.
             return false;
         }
-        let packets = sending.pacer.forget_slot(decision.slot);
+        let packets = sending.pacer.end_slot(decision.slot);
         sending.count_cut(packets);
         packets > 0 || decision.meanwhile.is_none()
     }

@@ -43,6 +43,7 @@ pub(crate) fn pace_media(
         importance: slot.importance(),
         size: packet.payload.len() + PACKET_OVERHEAD,
         keyframe: video && packet.frame.keyframe == Keyframe::Yes,
+        start: packet.frame.start,
         end: packet.frame.end || packet.marker,
     };
     match sending.admit(&header, turn.now) {
@@ -77,6 +78,7 @@ pub(crate) fn pace_again(
         importance: slot.importance(),
         size: packet.payload.len() + PACKET_OVERHEAD,
         keyframe: false,
+        start: false,
         end: false,
     };
     match sending.admit(&header, turn.now) {

@@ -15,6 +15,7 @@ mod queues;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+pub use self::hold::HoldStep;
 use self::hold::{HOLD_TICK, Hold};
 pub use self::queues::Place;
 use self::queues::{Queues, Waiting};
@@ -32,7 +33,7 @@ const LIMITED: f64 = 1.1;
 const AMPLE: f64 = 1.25;
 /// The bucket is filled at least at this rate. The reference has 1 Mbit/s; on a link of 300 kbit/s
 /// that would put a whole keyframe into the queue there.
-const MIN_RATE: Bitrate = Bitrate::kbps(300);
+const MIN_RATE: Bitrate = Bitrate::kbps(200);
 /// Depth of the bucket: so much time of its rate, within these bounds: 2 and 12 full packets.
 const DEPTH: Duration = Duration::from_millis(10);
 const MIN_DEPTH: DataSize = DataSize::bytes(2 * 1200);
@@ -82,6 +83,8 @@ pub struct Header {
     pub size: usize,
     /// Forwarding may start here: it is the first packet of a keyframe.
     pub keyframe: bool,
+    /// It is the first packet of its frame.
+    pub start: bool,
     /// It is the last packet of its frame (all spatial layers).
     pub end: bool,
 }
@@ -135,6 +138,7 @@ pub struct Pacer<T> {
     /// Slots in the middle of a keyframe.
     in_keyframe: Vec<SlotId>,
     news: VecDeque<Cut>,
+    superseded: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -160,6 +164,7 @@ impl<T> Pacer<T> {
             cut: Vec::new(),
             in_keyframe: Vec::new(),
             news: VecDeque::new(),
+            superseded: 0,
         };
         pacer.set_estimate(estimate, Bitrate::ZERO);
         pacer
@@ -173,11 +178,9 @@ impl<T> Pacer<T> {
         self.depth = depth.clamp(MIN_DEPTH, MAX_DEPTH).as_bytes() as f64;
     }
 
-    /// The path itself holds a queue of this length (`bwe::SendSide::path_queue`). A long one has to
-    /// drain first: for a while nothing but audio leaves.
-    ///
-    /// True: [`Self::paused`] has changed.
-    pub fn set_path_queue(&mut self, queue: Duration, now: Instant) -> bool {
+    /// The path itself holds a queue of this length (`bwe::SendSide::path_queue`, and `path_drain` while
+    /// [`Self::held`]). A long one has to drain first: for a while nothing but audio leaves.
+    pub fn set_path_queue(&mut self, queue: Duration, now: Instant) -> Option<HoldStep> {
         self.hold.update(queue, now)
     }
 
@@ -187,16 +190,21 @@ impl<T> Pacer<T> {
         self.hold.on()
     }
 
+    /// Since when, if so.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.hold.silent_since()
+    }
+
+    /// What waits, or has waited, does so for the path's queue, not because it is too much.
+    #[must_use]
+    pub fn shows_hold(&self, now: Instant) -> bool {
+        self.hold.shows(now)
+    }
+
     /// This slot goes on until the path's queue is shorter: what is left of it is little.
     pub fn spare(&mut self, slot: SlotId) {
         self.hold.spare(slot);
-    }
-
-    /// What would wait here until the path's queue is shorter is best not made at all. This ends
-    /// before [`Self::held`] does, so that keyframes are here when they may leave.
-    #[must_use]
-    pub fn paused(&self) -> bool {
-        self.hold.paused()
     }
 
     /// Plays a probe: from now until it is complete everything that leaves belongs to it, and what
@@ -245,6 +253,9 @@ impl<T> Pacer<T> {
     /// Takes a packet that has to wait; `poll` gives it back. False: the queue is too long, and the
     /// packet was dropped with its track.
     pub fn queue(&mut self, header: Header, place: Place, item: T, now: Instant) -> bool {
+        if header.keyframe && self.held() {
+            self.superseded += self.queues.drop_waiting(header.slot) as u64;
+        }
         self.queues.push(place, Waiting { header, key: place.key, pushed: now, item });
         self.shorten(now);
         !self.cut.contains(&header.slot)
@@ -253,13 +264,15 @@ impl<T> Pacer<T> {
     /// The next packet that may leave now.
     pub fn poll(&mut self, now: Instant) -> Option<Release<T>> {
         self.fill(now);
-        if self.queues.is_empty() || self.tokens <= 0.0 {
+        if self.queues.is_empty() || self.tokens <= 0.0 && !self.queues.is_urgent() {
             return None;
         }
+        self.advance_keyframe(now);
         let waiting = match self.held() {
             true => self.queues.pop_first(|slot| self.hold.spares(slot)),
             false => self.queues.pop(),
         }?;
+        self.hold.disturb(now);
         let probe = self.take(waiting.header.size);
         Some(Release { header: waiting.header, item: waiting.item, probe, pushed: waiting.pushed })
     }
@@ -294,12 +307,32 @@ impl<T> Pacer<T> {
         self.news.pop_front()
     }
 
+    /// Packets that were dropped because a newer keyframe came to wait behind them.
+    #[must_use]
+    pub fn superseded(&self) -> u64 {
+        self.superseded
+    }
+
     /// A slot has another source, or none: what waits is of no use any more. Returns how many
     /// packets that were.
     pub fn forget_slot(&mut self, slot: SlotId) -> usize {
         self.cut.retain(|cut| *cut != slot);
         self.in_keyframe.retain(|open| *open != slot);
         self.queues.drop_slot(slot)
+    }
+
+    /// What waits of a slot is of no use any more, except the last packets of a frame: without
+    /// them all of it that has left already would be of none either. Returns how many were dropped.
+    pub fn end_slot(&mut self, slot: SlotId) -> usize {
+        self.in_keyframe.retain(|open| *open != slot);
+        self.queues.end_slot(slot)
+    }
+
+    /// How long the first packet of a slot has waited.
+    #[must_use]
+    pub fn waited(&self, slot: SlotId, now: Instant) -> Duration {
+        let since = self.queues.since(slot);
+        since.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
     }
 
     /// When to poll again.
@@ -312,7 +345,8 @@ impl<T> Pacer<T> {
         if self.probe.is_some() {
             return Some(filled + PROBE_TICK);
         }
-        if self.held() && !self.hold.spared().iter().any(|slot| self.queues.holds(*slot)) {
+        let leaves = |slot: &SlotId| self.queues.holds(*slot);
+        if self.held() && !self.queues.is_ending() && !self.hold.spared().iter().any(leaves) {
             return Some(filled + HOLD_TICK);
         }
         if self.queues.is_empty() {
@@ -320,6 +354,17 @@ impl<T> Pacer<T> {
         }
         let missing = DataSize::bytes((-self.tokens).max(0.0) as u64);
         Some(filled + (missing / self.rate).max(TICK))
+    }
+
+    /// A keyframe need not wait for the end of a hold, once as much has left the path's queue as it
+    /// will take there: it comes out behind what is old, and before the sound that follows.
+    fn advance_keyframe(&mut self, now: Instant) {
+        if self.held()
+            && let Some((slot, bytes)) = self.queues.keyframe()
+            && self.hold.advances(DataSize::of(bytes) / self.rate, now)
+        {
+            self.queues.advance_keyframe(slot);
+        }
     }
 
     /// Whether a packet may pass though its track was cut: only a keyframe ends that.

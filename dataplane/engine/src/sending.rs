@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::allocator::{Allocator, LinkState, MeanRate, PeakRate, Summary};
 use crate::bwe::{BweConfig, Parts, ProbeId, SendSide};
-use crate::pacer::{Header, Pacer, PacketClass, Verdict};
+use crate::pacer::{Header, HoldStep, Pacer, PacketClass, Verdict};
 use crate::packet::SourcePacket;
 use crate::rtcp::{ArrivalClock, Twcc};
 use crate::slot::{Resent, Rewritten};
@@ -56,7 +56,7 @@ pub(crate) struct Sending {
     pub(crate) summary: Option<Summary>,
     /// When pictures that are too large must have gone.
     leave_by: Option<Instant>,
-    hold_changed: bool,
+    hold_step: Option<HoldStep>,
     /// Since when the peer could have told what arrived.
     expecting: Option<Instant>,
     /// The peer has told something.
@@ -89,7 +89,7 @@ impl Sending {
             retransmissions: MeanRate::default(),
             summary: None,
             leave_by: None,
-            hold_changed: false,
+            hold_step: None,
             expecting: None,
             heard: false,
             probes: 0,
@@ -147,12 +147,16 @@ impl Sending {
     }
 
     fn follow_path_queue(&mut self, now: Instant) {
-        self.hold_changed ^= self.pacer.set_path_queue(self.estimator.path_queue(now), now);
+        let queue = match self.pacer.silent_since() {
+            Some(since) => self.estimator.path_drain(since, now),
+            None => self.estimator.path_queue(now),
+        };
+        self.hold_step = self.pacer.set_path_queue(queue, now).or(self.hold_step);
     }
 
-    /// Whether the path's queue is so long that video has to stop, if that is news.
-    pub(crate) fn poll_hold(&mut self) -> Option<bool> {
-        std::mem::take(&mut self.hold_changed).then(|| self.pacer.paused())
+    /// What has to be done because the path's queue is too long, or soon no longer.
+    pub(crate) fn poll_hold(&mut self) -> Option<HoldStep> {
+        self.hold_step.take()
     }
 
     /// The peer tells its own estimate.
@@ -202,7 +206,10 @@ impl Sending {
             estimate,
             audio: self.audio.get(now),
             retransmissions: self.retransmissions.get(now),
-            queue_delay: self.pacer.queue_delay(now),
+            queue_delay: match self.pacer.shows_hold(now) {
+                true => Duration::ZERO,
+                false => self.pacer.queue_delay(now),
+            },
         }
     }
 
@@ -256,7 +263,7 @@ impl Sending {
             queued_bytes: self.pacer.queued_bytes(),
             queue_delay: self.pacer.queue_delay(now),
             probes: self.probes,
-            cut: self.cut,
+            cut: self.cut + self.pacer.superseded(),
         }
     }
 }

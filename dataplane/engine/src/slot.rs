@@ -10,7 +10,6 @@ mod sent;
 mod target;
 
 use allocation::Allocation;
-pub(crate) use allocation::Hold;
 pub(crate) use rewrite::{Padding, Resent, Rewritten};
 pub(crate) use sent::SentRing;
 
@@ -106,7 +105,7 @@ pub(crate) struct Slot {
     /// What the path to the subscriber allows; `None`: nobody asked it.
     allocation: Option<Allocation>,
     /// Until the path's queue is shorter.
-    held: Hold,
+    lowest_only: bool,
     /// Bit per stream that has packets.
     live: u8,
     /// How the next start relates to what was sent before.
@@ -171,7 +170,7 @@ impl Slot {
             codec: None,
             target: None,
             allocation: None,
-            held: Hold::Nothing,
+            lowest_only: false,
             live: u8::MAX,
             situation: Situation::Rebound,
             seq: SeqMap::new(random as u32, ranges),

@@ -191,6 +191,7 @@ impl Sim {
             importance: 1,
             size: part.size,
             keyframe: part.keyframe && part.index == 0,
+            start: part.index == 0,
             end: part.index + 1 == part.count,
         };
         let payload = Payload::Video(part);
@@ -219,6 +220,7 @@ impl Sim {
             importance: 0,
             size: AUDIO_BYTES,
             keyframe: false,
+            start: true,
             end: true,
         };
         self.audio_rate.add(AUDIO_BYTES, self.now);
@@ -282,7 +284,11 @@ impl Sim {
             if let Some((_, report)) = self.reports.pop_front() {
                 self.bwe.on_feedback(report, self.now);
                 self.pacer.set_estimate(self.bwe.estimate(), self.wanted);
-                self.pacer.set_path_queue(self.bwe.path_queue(self.now), self.now);
+                let queue = match self.pacer.silent_since() {
+                    Some(since) => self.bwe.path_drain(since, self.now),
+                    None => self.bwe.path_queue(self.now),
+                };
+                self.pacer.set_path_queue(queue, self.now);
             }
         }
         self.bwe.handle_timeout(self.now);

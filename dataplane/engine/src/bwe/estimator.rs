@@ -29,6 +29,13 @@ const OUTAGE: Duration = Duration::from_millis(400);
 const USUAL_SILENCE: Duration = Duration::from_millis(100);
 /// The least round trip is looked for over one to two of these.
 const BASE_WINDOW: Duration = Duration::from_secs(5);
+/// A queue gets shorter at this pace at least, as time passes, while nothing but sound comes to it.
+pub(crate) const EMPTIES: f64 = 0.75;
+/// A queue that loses most of what comes to it is full if what passes it waits so long.
+const FULL: Duration = Duration::from_millis(80);
+/// What arrives while a queue drains is what the path takes, but no more than this over the estimate,
+/// which was taken below what arrived.
+const DRAIN: f64 = 1.3;
 /// Entries of one feedback message that are sorted by arrival; a message has at most so many.
 const MAX_BATCH: usize = 2048;
 
@@ -84,6 +91,8 @@ pub struct SendSide {
     remote: Option<(Bitrate, Instant)>,
     rtt: Option<Duration>,
     base: Base,
+    /// How long what arrived had waited while the path's queue lost most of what came to it.
+    depth: Option<Duration>,
     last_feedback: Option<Instant>,
     /// Delay, loss or the peer's word has limited it.
     proven: bool,
@@ -111,6 +120,7 @@ impl SendSide {
             remote: None,
             rtt: None,
             base: Base::default(),
+            depth: None,
             last_feedback: None,
             proven: false,
             limit: None,
@@ -181,6 +191,22 @@ impl SendSide {
         measured.max(on_the_way.saturating_sub(silence + self.base.least() + USUAL_SILENCE))
     }
 
+    /// While nothing but sound is sent, since `silent`: how long the path still takes for what was
+    /// sent before. Zero: what is sent now finds its queue empty.
+    #[must_use]
+    pub fn path_drain(&self, silent: Instant, now: Instant) -> Duration {
+        let since_told = self.last_feedback.map_or(Duration::ZERO, |at| now - at);
+        let least = self.path();
+        let rate = self.throughput.recent_rate().unwrap_or(least);
+        let rate = rate.clamp(least, least * DRAIN);
+        let left = DataSize::of(self.history.in_flight()) / rate;
+        let left = left.saturating_sub(since_told + self.base.least());
+        // Of what it lost nothing is left.
+        let overflown =
+            self.depth.map(|depth| depth.saturating_sub((now - silent).mul_f64(EMPTIES)));
+        overflown.map_or(left, |most| left.min(most))
+    }
+
     /// What the next better allocation needs in all; probing goes there and no further.
     pub fn set_goal(&mut self, goal: Option<Bitrate>) {
         let most = self.limit.unwrap_or(Bitrate::MAX).min(self.config.max);
@@ -236,6 +262,7 @@ impl SendSide {
                 self.loss.add(outcome.sent.at, outcome.sent.size, outcome.arrival.is_none());
             }
         }
+        self.follow_depth(&batch);
         batch.retain(|outcome| outcome.arrival.is_some());
         batch.sort_by_key(|outcome| (outcome.arrival, outcome.sent.seq));
         let probed = self.take_arrivals(&batch, now);
@@ -296,6 +323,16 @@ impl SendSide {
         }
     }
 
+    fn follow_depth(&mut self, batch: &[Outcome]) {
+        let waited = self.base.excess();
+        let lost = batch.iter().filter(|outcome| outcome.arrival.is_none()).count();
+        if waited < FULL {
+            self.depth = None;
+        } else if lost * 2 > batch.len() {
+            self.depth = self.depth.max(Some(waited));
+        }
+    }
+
     fn take_arrivals(&mut self, batch: &[Outcome], now: Instant) -> Option<Bitrate> {
         let mut probed = None;
         for outcome in batch {
@@ -303,7 +340,8 @@ impl SendSide {
             self.throughput.add(&outcome.sent, arrival);
             self.surge.add(outcome.sent.at, arrival);
             self.train.add(outcome.sent.at, arrival, outcome.sent.size);
-            self.cut = self.train.limit(self.aimd.estimate()).or(self.cut);
+            let limit = self.train.limit(self.aimd.estimate(), self.surge.is_late());
+            self.cut = limit.or(self.cut);
             if let Some(delta) = self.groups.add(outcome.sent.at, arrival) {
                 self.trendline.update(delta);
             }

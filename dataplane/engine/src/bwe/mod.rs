@@ -29,6 +29,7 @@ mod trendline;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use estimator::EMPTIES;
 pub use estimator::{BweConfig, Parts, SendSide};
 pub use history::SentPacket;
 pub use probe::{ProbeCluster, ProbeId};

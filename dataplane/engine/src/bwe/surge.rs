@@ -11,6 +11,10 @@ use std::time::{Duration, Instant};
 const EXCESS: Duration = Duration::from_millis(150);
 /// So many packets in a row.
 const PACKETS: u32 = 3;
+/// Late is so much later than the latest of the seconds before, ...
+const LATE: Duration = Duration::from_millis(15);
+/// ... and in any case what is later than jitter of 60 ms makes it.
+const MAX_LATE: Duration = Duration::from_millis(70);
 /// The quickest of one to two of these, on the peer's clock.
 const WINDOW: Duration = Duration::from_secs(1);
 
@@ -22,6 +26,10 @@ pub(super) struct Surge {
     least: [Option<f64>; 2],
     began: Duration,
     in_a_row: u32,
+    /// How much longer than the quickest the newest packet was under way.
+    excess: Duration,
+    /// The most of that in this window and the two before.
+    most: [Option<Duration>; 3],
 }
 
 impl Surge {
@@ -32,11 +40,19 @@ impl Surge {
         if arrival.saturating_sub(self.began) >= WINDOW {
             self.began = arrival;
             self.least = [None, self.least[0]];
+            self.most = [None, self.most[0], self.most[1]];
         }
         self.least[0] = Some(self.least[0].map_or(delay_s, |least| least.min(delay_s)));
         let quickest = self.least.into_iter().flatten().fold(f64::INFINITY, f64::min);
-        let late = delay_s - quickest > EXCESS.as_secs_f64();
-        self.in_a_row = if late { self.in_a_row + 1 } else { 0 };
+        self.excess = Duration::from_secs_f64((delay_s - quickest).max(0.0));
+        self.in_a_row = if self.excess > EXCESS { self.in_a_row + 1 } else { 0 };
+        self.most[0] = self.most[0].max(Some(self.excess));
+    }
+
+    /// The newest packet was longer under way than the usual scatter explains.
+    pub(super) fn is_late(&self) -> bool {
+        let usual = self.most[1].max(self.most[2]);
+        self.excess >= usual.map_or(MAX_LATE, |most| (most + LATE).min(MAX_LATE))
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -83,5 +99,20 @@ mod tests {
             surge.add(start + 10 * i * MS, (10 * i + path) * MS);
         }
         assert!(!surge.is_on());
+    }
+
+    #[test]
+    fn late_is_what_the_seconds_before_do_not_explain() {
+        for (jitter_ms, late_ms) in [(10, 26), (40, 56), (100, 71)] {
+            let (mut surge, start) = (Surge::default(), Instant::now());
+            for i in 0..300_u32 {
+                surge.add(start + 10 * i * MS, (10 * i + i % 2 * jitter_ms) * MS);
+                assert!(jitter_ms > 70 || !surge.is_late());
+            }
+            for (ms, late) in [(late_ms - 5, false), (late_ms, true)] {
+                surge.add(start + 3000 * MS, (3000 + ms) * MS);
+                assert_eq!(surge.is_late(), late, "{jitter_ms} ms: {ms}");
+            }
+        }
     }
 }

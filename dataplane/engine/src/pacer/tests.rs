@@ -26,7 +26,7 @@ const CAMERA: SlotId = SlotId(1);
 const SCREEN: SlotId = SlotId(2);
 
 fn header(class: PacketClass, slot: SlotId, importance: u8) -> Header {
-    Header { class, slot, importance, size: 1200, keyframe: false, end: false }
+    Header { class, slot, importance, size: 1200, keyframe: false, start: true, end: false }
 }
 
 fn video(slot: SlotId, importance: u8) -> Header {
@@ -149,17 +149,62 @@ fn a_keyframe_may_take_longer() {
 }
 
 #[test]
-fn keyframes_are_made_again_before_the_hold_ends() {
+fn what_is_old_is_made_anew_before_the_hold_ends() {
     let start = Instant::now();
     let mut pacer = pacer();
-    assert!(pacer.set_path_queue(HOLD_ABOVE + MS, start) && pacer.paused());
-    assert!(!pacer.set_path_queue(HOLD_UNTIL_BELOW + PREPARE, start + 100 * MS));
+    assert_eq!(pacer.set_path_queue(HOLD_ABOVE + MS, start), Some(HoldStep::Begins));
+    assert_eq!(pacer.set_path_queue(HOLD_UNTIL_BELOW + PREPARE, start + 100 * MS), None);
+    assert_eq!(pacer.push(video(CAMERA, 1), 0, start + 100 * MS), Pushed::Queued);
     let before = HOLD_UNTIL_BELOW + PREPARE - MS;
-    assert!(pacer.set_path_queue(before, start + 150 * MS) && !pacer.paused());
-    assert!(pacer.held(), "but they do not leave yet");
-    assert!(!pacer.set_path_queue(HOLD_ABOVE + MS, start + 200 * MS), "nor stops it twice");
-    assert!(!pacer.set_path_queue(Duration::ZERO, start + 300 * MS));
-    assert!(!pacer.held() && !pacer.paused());
+    assert_eq!(pacer.set_path_queue(before, start + 150 * MS), Some(HoldStep::Ends));
+    assert_eq!(pacer.waited(CAMERA, start + 150 * MS), 50 * MS);
+    assert!(pacer.held(), "nothing leaves yet");
+    assert_eq!(pacer.set_path_queue(HOLD_ABOVE + MS, start + 200 * MS), None, "nor begins again");
+    assert_eq!(pacer.set_path_queue(Duration::ZERO, start + 300 * MS), None);
+    assert!(!pacer.held());
+    assert!(pacer.shows_hold(start + 300 * MS) && !pacer.shows_hold(start + 1300 * MS));
+}
+
+#[test]
+fn a_frame_of_which_a_little_is_left_is_completed_though_the_rest_is_dropped() {
+    let now = Instant::now();
+    let mut pacer = pacer();
+    saturate(&mut pacer, now);
+    let frame = |start, end| Header { start, end, ..video(CAMERA, 1) };
+    pacer.forget_slot(CAMERA);
+    for (item, header) in
+        [(13, frame(false, true)), (14, frame(true, false)), (15, frame(false, true))]
+    {
+        assert_eq!(pacer.push(header, item, now), Pushed::Queued);
+    }
+    assert_eq!(pacer.end_slot(CAMERA), 2);
+    pacer.set_path_queue(HOLD_ABOVE + MS, now);
+    assert_eq!(pacer.end_slot(CAMERA), 0);
+    let released = drain(&mut pacer, now, 100 * MS);
+    assert_eq!(released.iter().map(|(_, item)| *item).collect::<Vec<_>>(), [13]);
+    // Of one that has not begun to leave nothing does.
+    assert_eq!(pacer.push(frame(true, false), 16, now + 100 * MS), Pushed::Queued);
+    assert_eq!(pacer.push(frame(false, true), 17, now + 100 * MS), Pushed::Queued);
+    assert_eq!(pacer.end_slot(CAMERA), 2);
+}
+
+#[test]
+fn one_keyframe_goes_before_the_end_of_a_hold_when_the_path_has_room_for_it() {
+    let (mut pacer, now) = (pacer(), Instant::now());
+    pacer.set_path_queue(HOLD_ABOVE + MS, now);
+    for item in [0, 10] {
+        let first = Header { keyframe: true, ..video(CAMERA, 1) };
+        let last = Header { start: false, end: true, ..video(CAMERA, 1) };
+        pacer.push(first, item, now);
+        pacer.push(last, item + 1, now);
+        pacer.push(video(CAMERA, 1), item + 2, now);
+    }
+    assert_eq!(pacer.superseded(), 3, "by the second");
+    let takes = DataSize::bytes(2 * 1200) / pacer.rate;
+    let room = takes.div_f64(crate::bwe::EMPTIES);
+    assert_eq!(pacer.poll(now + room - MS), None);
+    let released = drain(&mut pacer, now + room + MS, 10 * room);
+    assert_eq!(released.iter().map(|(_, item)| *item).collect::<Vec<_>>(), [10, 11]);
 }
 
 #[test]

@@ -25,16 +25,6 @@ pub(crate) struct Allocation {
     told: (Decision, Instant),
 }
 
-/// What of a picture is held back while the path's queue is too long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Hold {
-    #[default]
-    Nothing,
-    /// All but the lowest layers, which can go on by themselves: it takes no keyframe to end this.
-    Upper,
-    All,
-}
-
 impl Slot {
     /// The path allows this from now on; `retarget` follows. True: the control plane should know.
     pub(crate) fn allocate(&mut self, decision: Decision, importance: u8, now: Instant) -> bool {
@@ -55,15 +45,10 @@ impl Slot {
     /// What to forward, and why, if the allocator has decided.
     pub(crate) fn allocated(&self) -> Option<(Option<Layer>, Cause)> {
         let decision = self.allocation.as_ref().map(|allocation| allocation.decision);
-        match self.held {
-            Hold::Nothing => {}
-            Hold::Upper => {
-                let lowest = decision?.target.map(|_| Layer::default());
-                return Some((lowest, Cause::Congestion));
-            }
-            Hold::All => return Some((None, Cause::Congestion)),
-        }
         let decision = decision?;
+        if self.lowest_only {
+            return Some((decision.target.map(|_| Layer::default()), Cause::Congestion));
+        }
         let cause = if decision.is_congested() { Cause::Congestion } else { Cause::Wish };
         Some((decision.target, cause))
     }
@@ -86,9 +71,10 @@ impl Slot {
         target.map(spatial) < self.current().map(spatial)
     }
 
-    /// The queue on the path is so long that what is sent now would only be late; or no longer.
-    pub(crate) fn hold(&mut self, held: Hold) {
-        self.held = held;
+    /// The queue on the path is so long that what is sent now would only be late; or no longer. The
+    /// lowest layers can go on by themselves: it takes no keyframe to end this.
+    pub(crate) fn keep_lowest(&mut self, only: bool) {
+        self.lowest_only = only;
     }
 
     /// What was sent last did not get through: nothing more until a keyframe.

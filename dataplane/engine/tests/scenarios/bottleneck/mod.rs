@@ -17,6 +17,7 @@ use airside_engine::ids::SlotId;
 use airside_engine::packet::SourcePacket;
 use airside_engine::stats::Values;
 
+use crate::sim::network::Conditions;
 use crate::sim::viewer::{is_stuck, longest_freeze};
 use crate::sim::{Layers, Peer, Sim, Subscribed};
 
@@ -53,7 +54,13 @@ struct Call {
 impl Call {
     /// The viewer's path is such a link.
     fn over(link: &str, seed: u64) -> Self {
+        Self::with_delay(link, seed, Conditions::default().delay)
+    }
+
+    /// The same with so much delay on the publisher's way, in each direction.
+    fn with_delay(link: &str, seed: u64, delay: Duration) -> Self {
         let mut sim = Sim::new(seed, 1);
+        sim.network.conditions.delay = delay;
         let (alice, viewer) = (sim.connect(), sim.connect());
         let address = sim.nodes[viewer.node].address;
         sim.network.narrow(address, link);
