@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 1.0  # before a worker that ended is started again; doubles each time
 LONGEST_PAUSE_S = 30.0
 STEADY_S = 60.0  # one that ran for so long begins with the first pause again
-LAST_WORDS_S = 2.0  # from the end of a process's ring to its own
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
 
 
@@ -100,17 +99,12 @@ class EmbeddedAgents:
             ring.hand_over()
 
     def _on_event(self, event: Event) -> None:
-        """A process whose ring is over cannot get another one: it is ended, and then started again."""
-        if not isinstance(event, LocalRingClosed):
+        """A process whose ring is broken cannot be given another one, and is started again."""
+        if not isinstance(event, LocalRingClosed) or not event.broken:
             return
         for file, ring in self._rings.items():
             process = self._processes.get(file)
             if process is not None and ring.numbers.get(event.worker) == event.ring:
-                # Mostly it is about to end by itself.
-                asyncio.get_running_loop().call_later(LAST_WORDS_S, _kill, process)
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
+                log.error("embedded agent %s wrote nonsense into its local ring, and is killed", file)
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()

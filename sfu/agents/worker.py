@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ ASSIGN_TIMEOUT_S = 10.0  # from our yes to the assignment; then the place is fre
 PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0)  # before each attempt to connect again; the last for ever
 TOKEN_VALIDITY_S = 60.0  # of the one we connect with; each attempt makes its own
 CLOSED = 1000
+PARENT_LOOK_S = 1.0
 
 RequestHandler = Callable[[JobInfo], Awaitable[Accept | None]]
 _log = logging.getLogger(__name__)
@@ -146,14 +148,17 @@ class Worker:
         self._url = url
         stop = stop or asyncio.Event()
         serving = asyncio.create_task(self._serve(url, api_key, api_secret))
-        stopped = asyncio.create_task(stop.wait())
+        ends = [asyncio.create_task(stop.wait())]
+        if self._ring is not None:
+            # A server that was killed could not tell us; the next one brings its own.
+            ends.append(asyncio.create_task(_orphaned()))
         try:
-            await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((serving, *ends), return_when=asyncio.FIRST_COMPLETED)
             if not serving.done():
                 await self._drain()
         finally:
-            stopped.cancel()
-            serving.cancel()
+            for task in (serving, *ends):
+                task.cancel()
             for running in self._jobs.values():
                 running.task.cancel()
             results = await asyncio.gather(serving, *self._tasks, return_exceptions=True)
@@ -310,6 +315,13 @@ class Worker:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _orphaned() -> None:
+    """Ends when the process has that started this one."""
+    parent = os.getppid()
+    while os.getppid() == parent:  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(PARENT_LOOK_S)
 
 
 def _agent_url(url: str, capacity: int, region: str) -> str:

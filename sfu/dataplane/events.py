@@ -186,10 +186,12 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class LocalRingClosed:
-    """A local ring is over, with its transports: the other process has gone, or wrote what cannot be."""
+    """A local ring is over, with its transports."""
 
     worker: WorkerId
     ring: int
+    broken: bool
+    """The other process wrote what cannot be; else it has gone, or the ring was closed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,10 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ import pytest_asyncio
 
 from sfu.agents import AudioFrame, ConnectError, PcmSource, RemoteTrack, Room, VideoSource
 from sfu.agents.media_plane import PlaneMedia
+from sfu.agents.plane.local_ring import VARIABLE
 from tests.loopback.signals import correlation, picture, speech, square_position
 from tests.loopback.waiting import until
 from tests.support.ground import Ground, hostile_ground, labelled
+from tests.support.server import API_KEY, API_SECRET, ROOT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -84,6 +88,43 @@ async def guest(job: JobContext) -> None:
             async for event in events:
                 if isinstance(event, TrackSubscribed):
                     await begin(event.track)
+"""
+
+
+VANDAL = """
+import asyncio
+import json
+import os
+import re
+
+from sfu.agents import JobContext, Worker
+
+QUEUE_BYTES = (24 + 128 * 1024) * 8  # the first one is the server's, the second ours: local_ring/queue.rs
+worker = Worker()
+
+
+@worker.entry
+async def vandal(job: JobContext) -> None:
+    room = await job.connect()
+
+    async def count(request) -> str:
+        return json.dumps({"pid": os.getpid()})
+
+    async def ruin(request) -> str:
+        asyncio.get_running_loop().call_later(0.2, write)
+        return ""
+
+    room.on_rpc("count", count)
+    room.on_rpc("ruin", ruin)
+    await asyncio.Event().wait()
+
+
+def write() -> None:
+    maps = open("/proc/self/maps").read()
+    begin, end = (int(part, 16) for part in re.search(r"(\\w+)-(\\w+) .*airside-ring", maps).groups())
+    with open("/proc/self/mem", "r+b", buffering=0) as memory:
+        memory.seek(begin + QUEUE_BYTES)
+        memory.write(b"\\xff" * 4096)
 """
 
 
@@ -250,3 +291,46 @@ async def test_a_process_that_dies_leaves_at_once_and_the_next_one_has_a_ring(gr
     text = await server.metrics()
     assert "airside_local_rings 2.0" in text, "one for each worker, and none of the dead"
     assert "airside_local_rings_broken_total 0.0" in text
+
+
+async def test_a_process_that_ruins_its_ring_loses_it_and_nobody_else_notices(tmp_path: Path) -> None:
+    file = tmp_path / "vandal.py"
+    file.write_text(VANDAL)
+    async with hostile_ground(tmp_path, agents__embedded=str(file)) as ground:
+        server = ground.server
+        async with Room.connect(server.ws_url, ground.token("alice")) as alice:
+            await alice.connected()
+            agent = await agent_in(alice)
+            pid = (await ask(alice, agent))["pid"]
+            async with ground.listener.metered(next(iter(ground.listener.bound))) as meter:
+                await alice.call(agent, "ruin")
+                await until(lambda: agent not in alice.participants, WAIT_S)
+                heard = await ground.listen(meter)
+                assert heard.max_gap_ms < LONGEST_GAP_MS
+            agent = await agent_in(alice)
+            assert (await ask(alice, agent))["pid"] != pid
+        assert "airside_local_rings_broken_total 1.0" in await server.metrics()
+
+
+async def test_an_agent_does_not_outlive_the_server_that_started_it(tmp_path: Path) -> None:
+    file, log = tmp_path / "agent.py", tmp_path / "agent.log"
+    file.write_text("from sfu.agents import Worker\n\nworker = Worker()\nworker.entry(lambda job: None)\n")
+    command = [sys.executable, "-m", "sfu", "agent", "start", str(file), "--url", "http://127.0.0.1:9"]
+    environment = {
+        **os.environ,
+        VARIABLE: "secret",
+        "AIRSIDE_API_KEY": API_KEY,
+        "AIRSIDE_API_SECRET": API_SECRET,
+    }
+    with log.open("wb") as output:
+        # A shell that stays beside what it started.
+        server = await asyncio.create_subprocess_exec(
+            "sh", "-c", '"$@" & echo $!; wait', "sh", *command,
+            cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=output,
+        )  # fmt: skip
+    assert server.stdout is not None
+    pid = int(await server.stdout.readline())
+    await until(lambda: "connection lost" in log.read_text(), WAIT_S)
+    server.kill()
+    await server.wait()
+    await until(lambda: not Path(f"/proc/{pid}").exists(), WAIT_S)

@@ -164,10 +164,12 @@ pub enum Event {
         /// Arrival of the packet that it began or ended with.
         at: Instant,
     },
-    /// A local ring is over: its other process has gone, or wrote what cannot be, or it was closed.
+    /// A local ring is over.
     LocalRingClosed {
         /// Which, as the I/O shell numbers them.
         ring: u16,
+        /// Its other process wrote what cannot be; else that has gone, or the ring was closed.
+        broken: bool,
     },
     /// A data message addressed to the server.
     Data {

@@ -12,8 +12,8 @@ use crate::net::{Protocol, Tuple};
 use crate::transport::{Agent, HANDSHAKE_TIMEOUT, MediaIn, MediaOut, Record, Transport, sort};
 
 impl Engine {
-    /// The ring is gone, or its other side does not keep to its rules: so are its transports.
-    pub fn handle_local_ring_closed(&mut self, ring: u16, now: Instant) {
+    /// The ring is gone, or its other side does not keep to its rules (`broken`): so are its transports.
+    pub fn handle_local_ring_closed(&mut self, ring: u16, broken: bool, now: Instant) {
         self.now = now;
         let on_ring = |transport: &Transport| {
             transport.agent.local().is_some_and(|local| local.tuple().local == ring)
@@ -21,7 +21,7 @@ impl Engine {
         let gone = self.transports.iter().filter(|(_, transport)| on_ring(transport));
         let gone: Vec<usize> = gone.map(|(key, _)| key).collect();
         gone.into_iter().for_each(|key| self.close(key, CloseReason::PeerClosed, now));
-        self.out.events.push(Event::LocalRingClosed { ring });
+        self.out.events.push(Event::LocalRingClosed { ring, broken });
     }
 
     /// Checks and routes of a transport that has a path of its own, in place of those by ICE.

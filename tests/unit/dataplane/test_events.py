@@ -47,7 +47,7 @@ LINES: list[tuple[tuple[object, ...], Event | Answer]] = [
         TransportStateChanged(W, TransportId(5), TransportState.CLOSED, CloseReason.CONSENT_EXPIRED, None),
     ),
     (("data_ready", 1, 5), DataReady(W, TransportId(5))),
-    (("local_ring_closed", 1, 3), LocalRingClosed(W, 3)),
+    (("local_ring_closed", 1, 3, True), LocalRingClosed(W, 3, True)),
     (("layer_started", 1, 7, 2, 0), LayerStarted(W, TrackId(7), 2, 0)),
     (("layer_stopped", 1, 7, 2), LayerStopped(W, TrackId(7), 2)),
     (("slot_layer", 1, 9, None), SlotLayer(W, SlotId(9), None)),

@@ -175,7 +175,7 @@ fn the_end_of_a_ring_is_that_of_its_transports_and_of_no_other() {
     let (alice, one, two) = (sim.connect(), sim.join_locally(), sim.join_locally());
     sim.run_ms(10);
     let now = sim.now;
-    sim.nodes[0].engine.handle_local_ring_closed(one.node as u16, now);
+    sim.nodes[0].engine.handle_local_ring_closed(one.node as u16, false, now);
     sim.collect(0);
     sim.run_ms(10);
     assert_eq!(closed(&sim, 0), [CloseReason::PeerClosed]);

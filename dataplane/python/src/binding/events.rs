@@ -69,7 +69,9 @@ pub(super) fn event<'py>(
             let ago_s = at.elapsed().as_secs_f64();
             ("speech", worker, room.0, track.0, speaking, ago_s).into_pyobject(py)
         }
-        Event::LocalRingClosed { ring } => ("local_ring_closed", worker, ring).into_pyobject(py),
+        Event::LocalRingClosed { ring, broken } => {
+            ("local_ring_closed", worker, ring, broken).into_pyobject(py)
+        }
         Event::Data { transport, topic, payload } => {
             let payload = PyBytes::new(py, &payload);
             ("data", worker, transport.0, topic, payload).into_pyobject(py)

@@ -158,7 +158,7 @@ pub(crate) struct LocalStats {
 pub(crate) struct LocalRings {
     rings: Vec<Option<LocalRing>>,
     /// Rings that are over, to be told.
-    ended: Vec<u16>,
+    ended: Vec<(u16, End)>,
     /// When to look again; until then nobody is asked to wake us.
     look_at: Option<Instant>,
     pub(crate) stats: LocalStats,
@@ -188,8 +188,8 @@ impl LocalRings {
         self.rings.iter().flatten().count()
     }
 
-    /// The next ring that has ended by itself.
-    pub(crate) fn pop_ended(&mut self) -> Option<u16> {
+    /// The next ring that has ended by itself, and why.
+    pub(crate) fn pop_ended(&mut self) -> Option<(u16, End)> {
         self.ended.pop()
     }
 
@@ -272,7 +272,7 @@ impl LocalRings {
     fn end(&mut self, number: u16, end: End) {
         if self.remove(number) {
             self.stats.broken += u64::from(end == End::Broken);
-            self.ended.push(number);
+            self.ended.push((number, end));
         }
     }
 }
@@ -348,7 +348,7 @@ mod tests {
         let (mut ours, theirs) = pair();
         drop(theirs);
         ours.on_readable(2);
-        assert_eq!((ours.pop_ended(), ours.count()), (Some(2), 0));
+        assert_eq!((ours.pop_ended(), ours.count()), (Some((2, End::Gone)), 0));
         // What is still on its way is for nobody.
         ours.send(&arena(2, &[(5, b"late")]));
         assert_eq!((ours.stats.sent, ours.stats.broken), (0, 0));
@@ -380,8 +380,8 @@ mod tests {
         theirs.rings[0].as_mut().unwrap().writer.write(1, &[]).unwrap();
         theirs.send(&arena(0, &[(1, b"behind it")]));
         assert_eq!(received(&mut ours, 2), []);
-        assert_eq!((ours.pop_ended(), ours.stats.broken), (Some(2), 1));
+        assert_eq!((ours.pop_ended(), ours.stats.broken), (Some((2, End::Broken)), 1));
         theirs.on_readable(0);
-        assert_eq!(theirs.pop_ended(), Some(0), "and hears of it");
+        assert_eq!(theirs.pop_ended(), Some((0, End::Gone)), "and hears of it");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::{LOCAL_TOKENS, Worker, recycle};
-use crate::local_ring::LocalRing;
+use crate::local_ring::{End, LocalRing};
 
 impl Worker {
     pub(super) fn add_local_ring(&mut self, number: u16, ring: LocalRing) {
@@ -15,7 +15,7 @@ impl Worker {
 
     pub(super) fn close_local_ring(&mut self, number: u16) {
         if self.local_rings.remove(number) {
-            self.engine.handle_local_ring_closed(number, Instant::now());
+            self.engine.handle_local_ring_closed(number, false, Instant::now());
             self.flush(None);
         }
     }
@@ -39,8 +39,9 @@ impl Worker {
             self.datagrams = recycle(batch);
             self.flush(Some(now));
         }
-        while let Some(number) = self.local_rings.pop_ended() {
-            self.engine.handle_local_ring_closed(number, Instant::now());
+        while let Some((number, end)) = self.local_rings.pop_ended() {
+            let broken = end == End::Broken;
+            self.engine.handle_local_ring_closed(number, broken, Instant::now());
             self.flush(None);
         }
     }
