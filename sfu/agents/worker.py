@@ -148,7 +148,7 @@ class Worker:
         self._url = url
         stop = stop or asyncio.Event()
         serving = asyncio.create_task(self._serve(url, api_key, api_secret))
-        ends = [asyncio.create_task(stop.wait())]
+        ends: list[asyncio.Task[object]] = [asyncio.create_task(stop.wait())]
         if self._ring is not None:
             # A server that was killed could not tell us; the next one brings its own.
             ends.append(asyncio.create_task(_orphaned()))
