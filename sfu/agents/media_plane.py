@@ -21,32 +21,27 @@ from sfu.agents.plane.pictures import Canvas, Eye
 from sfu.agents.plane.sound import Ear, Voice
 from sfu.agents.video import VideoSource
 from sfu.core.codecs import Codec, MediaKind
-from sfu.core.ids import Identity, Mid, ParticipantSid, TapId, TrackId, TransportId
+from sfu.core.ids import Identity, Mid, ParticipantSid, TapId, TrackId
 from sfu.dataplane.commands import (
-    AddSlot,
     AddTrack,
     AddTransport,
     DataDialect,
-    IceCredentials,
     LayerSpec,
     LocalPath,
     LocalSource,
-    ReceiveCodec,
     RemoveMember,
     RemoveTrack,
     RemoveTransport,
     RequestKeyframe,
     Role,
-    SendCodec,
     SetMember,
-    SetRemote,
     Subscribe,
-    TransportSource,
     Wish,
 )
 from sfu.dataplane.events import CloseReason, DataReady, Event, TransportState, TransportStateChanged
+from sfu.transport.commands import add_slot, add_track, receive_codecs, set_remote
 from sfu.transport.errors import NegotiationError, SdpError
-from sfu.transport.plan import NegotiatedCodec, ReceiveSection, SendSection, SlotIds, TransportPlan
+from sfu.transport.plan import ReceiveSection, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
 from sfu.transport.sdp.client import ClientWish, Publish, accept, client_offer
 from sfu.transport.sdp.codecs import CodecPolicy
@@ -190,7 +185,7 @@ class PlaneMedia:
         self._agreed, self._plan = negotiation.agreed, plan
         if before is None:
             self._add_transport(plan)
-        self._hub.apply(_remote(self._transport, plan))
+        self._hub.apply(set_remote(self._transport, plan))
         receive, send = (before.receive, before.send) if before is not None else ((), ())
         for section in plan.receive:
             if section not in receive:
@@ -231,18 +226,7 @@ class PlaneMedia:
         """Read what arrives in a section, or tell the plane how it was negotiated anew."""
         known = self._readers.get(section.mid)
         track = known[0] if known is not None else self._hub.plane.new_track_id()
-        self._hub.apply(
-            AddTrack(
-                track=track,
-                room=self._room,
-                source=TransportSource(self._transport, section.mid),
-                kind=section.kind,
-                codecs=_receive_codecs(section.codecs),
-                layers=tuple(LayerSpec(layer.rid, layer.ssrc, layer.rtx_ssrc) for layer in section.layers),
-                muted=False,
-                cname="",
-            )
-        )
+        self._hub.apply(add_track(track, section, self._transport, self._room))
         if known is None:
             mid = str(section.mid)
             if section.kind is MediaKind.AUDIO:
@@ -269,26 +253,12 @@ class PlaneMedia:
                 room=self._room,
                 source=LocalSource(),
                 kind=section.kind,
-                codecs=_receive_codecs(codecs),
+                codecs=receive_codecs(codecs),
                 layers=(LayerSpec(height_px=0 if wanted is Codec.OPUS else TRACK_HEIGHT_PX),),
                 muted=False,
                 cname=str(self._transport),
             ),
-            AddSlot(
-                slot=section.slot,
-                transport=self._transport,
-                mid=section.mid,
-                rid=section.rid,
-                kind=section.kind,
-                ssrc=section.ssrc,
-                rtx_ssrc=section.rtx_ssrc,
-                codecs=tuple(
-                    SendCodec(
-                        each.payload_type, each.codec, each.clock_rate, each.rtx_payload_type, each.format
-                    )
-                    for each in codecs
-                ),
-            ),
+            add_slot(self._transport, replace(section, codecs=codecs)),
             Subscribe(section.slot, sender.track, EVERYTHING),
         )
         self._made.add(sender.track)
@@ -389,29 +359,6 @@ class PlaneMedia:
 
 EVERYTHING = Wish(max_height_px=TRACK_HEIGHT_PX, max_temporal=7, priority=100, may_pause=False, paused=False)
 """Of our own tracks by our own transport."""
-
-
-def _remote(transport: TransportId, plan: TransportPlan) -> SetRemote:
-    return SetRemote(
-        transport=transport,
-        ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
-        fingerprints=plan.fingerprints,
-        candidates=plan.candidates,
-        extensions=plan.extensions,
-        allow_mixed=plan.allow_mixed,
-        transport_cc=plan.transport_cc,
-        remb=plan.remb,
-        data=plan.data,
-    )
-
-
-def _receive_codecs(codecs: tuple[NegotiatedCodec, ...]) -> tuple[ReceiveCodec, ...]:
-    return tuple(
-        ReceiveCodec(
-            each.payload_type, each.codec, each.clock_rate, each.rtx_payload_type, each.nack, each.format
-        )
-        for each in codecs
-    )
 
 
 def _route(candidates: tuple[tuple[str, int], ...]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
 from sfu.agents import packets
@@ -21,7 +22,7 @@ ByteHandler = Callable[[ByteReader], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
-class Messaging:
+class Messaging(ABC):
     """Over the data channels, so that media's path and limits hold. `Room` has the rest."""
 
     def __init__(self) -> None:
@@ -31,15 +32,17 @@ class Messaging:
         self.on_text_stream(packets.TRANSCRIPTION_TOPIC, self._read_transcription)
 
     @property
+    @abstractmethod
     def media(self) -> Media:
         """The media stack."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _emit(self, event: RoomEvent) -> None:
-        raise NotImplementedError
+        pass
 
+    @abstractmethod
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        raise NotImplementedError
+        pass
 
     # Messages.
 
@@ -147,8 +150,9 @@ class Messaging:
         return segment_id
 
     @property
+    @abstractmethod
     def _identity(self) -> str:
-        raise NotImplementedError
+        pass
 
     # Calls.
 

@@ -12,22 +12,16 @@ from dataclasses import dataclass
 from sfu.core.codecs import Codec, MediaKind
 from sfu.core.ids import TransportId
 from sfu.dataplane.commands import (
-    AddSlot,
     AddTarget,
     AddTrack,
     AddTransport,
     AudioGenerator,
     Command,
-    IceCredentials,
     LayerSpec,
     MeterTarget,
-    ReceiveCodec,
     RemoveTransport,
     Role,
-    SendCodec,
-    SetRemote,
     Subscribe,
-    TransportSource,
     VideoGenerator,
     Wish,
 )
@@ -35,7 +29,8 @@ from sfu.dataplane.events import CloseReason, TransportState, TransportStateChan
 from sfu.dataplane.plane import DataPlane, EmulatedNetwork
 from sfu.loadtest.options import NetworkOf, Options
 from sfu.loadtest.signal import JoinFailedError, Signal
-from sfu.transport.plan import NegotiatedCodec, ReceiveSection, SendSection, SlotIds, TransportPlan
+from sfu.transport.commands import add_slot, add_track, receive_codecs, set_remote
+from sfu.transport.plan import ReceiveSection, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
 from sfu.transport.sdp.candidates import host_candidate
 from sfu.transport.sdp.client import ClientWish, Publish, accept, client_offer
@@ -220,17 +215,7 @@ class Client:
 
     def _commands(self, plan: TransportPlan) -> Iterator[Command]:
         yield AddTransport(self.transport, self._room, Role.CLIENT, self._credentials, self._socket)
-        yield SetRemote(
-            transport=self.transport,
-            ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
-            fingerprints=plan.fingerprints,
-            candidates=plan.candidates,
-            extensions=plan.extensions,
-            allow_mixed=plan.allow_mixed,
-            transport_cc=plan.transport_cc,
-            remb=plan.remb,
-            data=plan.data,
-        )
+        yield set_remote(self.transport, plan)
         for section in plan.receive:
             yield from self._meter(section)
         for kind, sections in itertools.groupby(plan.send, key=lambda section: section.kind):
@@ -238,16 +223,7 @@ class Client:
 
     def _meter(self, section: ReceiveSection) -> Iterator[Command]:
         track, meter = self._plane.new_track_id(), self._plane.new_meter_id()
-        yield AddTrack(
-            track=track,
-            room=self._room,
-            source=TransportSource(self.transport, section.mid),
-            kind=section.kind,
-            codecs=_receive_codecs(section.codecs),
-            layers=tuple(LayerSpec(layer.rid, layer.ssrc, layer.rtx_ssrc) for layer in section.layers),
-            muted=False,
-            cname="",
-        )
+        yield add_track(track, section, self.transport, self._room)
         yield AddTarget(track, MeterTarget(meter))
         self.meters.append(meter)
 
@@ -261,7 +237,7 @@ class Client:
             room=self._room,
             source=AudioGenerator(self._options.audio_bytes) if is_audio else VideoGenerator(layers),
             kind=kind,
-            codecs=_receive_codecs(sections[0].codecs),
+            codecs=receive_codecs(sections[0].codecs),
             layers=(LayerSpec(),)
             if is_audio
             else tuple(LayerSpec(height_px=each.height_px) for each in layers),
@@ -269,39 +245,9 @@ class Client:
             cname=self.spec.identity,
         )
         for index, section in enumerate(sections):
-            yield AddSlot(
-                slot=section.slot,
-                transport=self.transport,
-                mid=section.mid,
-                rid=section.rid,
-                kind=kind,
-                ssrc=section.ssrc,
-                rtx_ssrc=section.rtx_ssrc,
-                codecs=tuple(
-                    SendCodec(
-                        each.payload_type, each.codec, each.clock_rate, each.rtx_payload_type, each.format
-                    )
-                    for each in section.codecs
-                ),
-            )
+            yield add_slot(self.transport, section)
             height = layers[index].height_px if not is_audio else 0
             yield Subscribe(section.slot, track, _wish(height))
-
-
-def _receive_codecs(codecs: tuple[NegotiatedCodec, ...]) -> tuple[ReceiveCodec, ...]:
-    return tuple(
-        ReceiveCodec(
-            each.payload_type,
-            each.codec,
-            each.clock_rate,
-            each.rtx_payload_type,
-            each.nack,
-            each.format,
-            each.pli,
-            each.fir,
-        )
-        for each in codecs
-    )
 
 
 def _wish(height_px: int) -> Wish:

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 
 from sfu.core.codecs import Codec
 from sfu.core.ids import Mid, RoomId, SlotId, Ssrc, TransportId, WorkerId
 from sfu.dataplane.commands import (
-    AddSlot,
     AddTransport,
     Command,
     IceCredentials,
     RemoveSlot,
     RestartIce,
     Role,
-    SendCodec,
     SetRemote,
 )
 from sfu.participants.plane import PacketPlane
 from sfu.router.plan import Slot
+from sfu.transport.commands import add_slot, set_remote
 from sfu.transport.peer import Considered, Peer
 from sfu.transport.plan import DtlsRole, SendSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import LocalDescription, SlotRule
@@ -173,16 +173,9 @@ def _slot_source(plane: PacketPlane) -> Callable[[], SlotIds]:
 
 def remote_command(connection: Connection, plan: TransportPlan, *, opens_channels: bool = False) -> SetRemote:
     """The command that makes the plane know the far side."""
-    return SetRemote(
-        transport=connection.transport,
-        ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
-        fingerprints=plan.fingerprints,
+    return replace(
+        set_remote(connection.transport, plan),
         candidates=(),
-        extensions=plan.extensions,
-        allow_mixed=plan.allow_mixed,
-        transport_cc=plan.transport_cc,
-        remb=plan.remb,
-        data=plan.data,
         dtls_active=plan.setup is DtlsRole.ACTIVE,
         opens_channels=opens_channels,
         congestion_control=connection.congestion_control,
@@ -199,21 +192,4 @@ def slot_of(section: SendSection) -> Slot:
         formats=frozenset(codec.format for codec in section.codecs),
         codec_names=tuple(dict.fromkeys(codec.codec.mime for codec in section.codecs)),
         active=section.active,
-    )
-
-
-def add_slot(transport: TransportId, section: SendSection) -> AddSlot:
-    """The command that makes the plane know the section."""
-    return AddSlot(
-        slot=section.slot,
-        transport=transport,
-        mid=section.mid,
-        rid=section.rid,
-        kind=section.kind,
-        ssrc=section.ssrc,
-        rtx_ssrc=section.rtx_ssrc,
-        codecs=tuple(
-            SendCodec(item.payload_type, item.codec, item.clock_rate, item.rtx_payload_type, item.format)
-            for item in section.codecs
-        ),
     )

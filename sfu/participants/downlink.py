@@ -22,10 +22,11 @@ from sfu.dataplane.commands import (
     Unsubscribe,
     UpdateSubscription,
 )
-from sfu.participants.connection import Connection, add_slot, remote_command, slot_of
+from sfu.participants.connection import Connection, remote_command, slot_of
 from sfu.participants.plane import PacketPlane
 from sfu.router.plan import Assignment
 from sfu.router.plan import Slot as RoutedSlot
+from sfu.transport.commands import add_slot
 from sfu.transport.lifecycle import Signal
 from sfu.transport.sdp.agreed import APPLICATION, Slot
 from sfu.transport.sdp.catalog import offered_codecs

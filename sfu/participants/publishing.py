@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from sfu.core.codecs import Codec, Encryption, MediaKind, TrackSource
 from sfu.core.errors import InvalidRequestError, TrackSectionError, TrackUndeclaredError
 from sfu.core.ids import Identity, Mid, ParticipantSid, RoomId, TrackId, TransportId, new_track_sid
-from sfu.dataplane.commands import AddTrack, LayerSpec, ReceiveCodec, TransportSource
+from sfu.dataplane.commands import AddTrack, LayerSpec
 from sfu.participants.requests import TrackRequest
 from sfu.tracks.hints import TrackHints
 from sfu.tracks.layers import LayerInfo
 from sfu.tracks.track import Track, TrackInfo
+from sfu.transport import commands
 from sfu.transport.plan import ReceiveSection
 
 
@@ -275,24 +276,8 @@ def renew_track(track: Track, section: ReceiveSection) -> None:
 
 def add_track(track: Track, section: ReceiveSection, transport: TransportId, room: RoomId) -> AddTrack:
     """The command that makes the plane accept a track, or know it anew."""
-    return AddTrack(
-        track=track.id,
-        room=room,
-        source=TransportSource(transport, section.mid),
-        kind=section.kind,
-        codecs=tuple(
-            ReceiveCodec(
-                item.payload_type,
-                item.codec,
-                item.clock_rate,
-                item.rtx_payload_type,
-                item.nack,
-                item.format,
-                item.pli,
-                item.fir,
-            )
-            for item in section.codecs
-        ),
+    return replace(
+        commands.add_track(track.id, section, transport, room),
         layers=tuple(
             LayerSpec(spec.rid, spec.ssrc, spec.rtx_ssrc, info.height_px)
             for spec, info in zip(section.layers, track.info.layers, strict=True)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +21,6 @@ from websockets.exceptions import ConnectionClosed
 from sfu.core.codecs import MediaKind
 from sfu.core.ids import Mid, RoomId, TrackId, TransportId, WorkerId
 from sfu.dataplane.commands import (
-    AddSlot,
     AddTarget,
     AddTrack,
     AddTransport,
@@ -30,21 +29,18 @@ from sfu.dataplane.commands import (
     IceCredentials,
     LayerSpec,
     MeterTarget,
-    ReceiveCodec,
     RemoveTarget,
     RemoveTransport,
     Role,
-    SendCodec,
-    SetRemote,
     Subscribe,
-    TransportSource,
     VideoGenerator,
     VideoLayer,
     Wish,
 )
 from sfu.dataplane.events import CloseReason, DataReady, Event, TransportState, TransportStateChanged
 from sfu.dataplane.plane import Address, DataPlane
-from sfu.transport.plan import NegotiatedCodec, ReceiveSection, SendSection, SlotIds, TransportPlan
+from sfu.transport.commands import add_slot, add_track, receive_codecs, set_remote
+from sfu.transport.plan import ReceiveSection, SlotIds, TransportPlan
 from sfu.transport.sdp.agreed import Agreed, LocalDescription, Slot
 from sfu.transport.sdp.client import ClientWish, Publish, accept, client_offer
 from sfu.transport.sdp.codecs import CodecPolicy
@@ -233,52 +229,20 @@ class Caller:
         """
         plan = self.plan
         assert plan is not None, "no answer yet"
-        remote = SetRemote(
-            transport=self.transport,
-            ice=IceCredentials(plan.ice_ufrag, plan.ice_pwd),
-            fingerprints=plan.fingerprints,
-            candidates=plan.candidates if via is None else (via,),
-            extensions=plan.extensions,
-            allow_mixed=plan.allow_mixed,
-            transport_cc=plan.transport_cc,
-            remb=plan.remb,
-            data=plan.data,
-        )
+        remote = set_remote(self.transport, plan)
+        if via is not None:
+            remote = replace(remote, candidates=(via,))
         commands: list[Command] = [
             AddTransport(self.transport, self.room, Role.CLIENT, self.credentials, self.number),
             replace(remote, **change),
-            *map(self._add_slot, plan.send),
+            *(add_slot(self.transport, section) for section in plan.send),
             *map(self._add_track, plan.receive),
         ]
         self.plane.apply(commands)
 
-    def _add_slot(self, section: SendSection) -> AddSlot:
-        return AddSlot(
-            slot=section.slot,
-            transport=self.transport,
-            mid=section.mid,
-            rid=section.rid,
-            kind=section.kind,
-            ssrc=section.ssrc,
-            rtx_ssrc=section.rtx_ssrc,
-            codecs=tuple(
-                SendCodec(c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.format)
-                for c in section.codecs
-            ),
-        )
-
     def _add_track(self, section: ReceiveSection) -> AddTrack:
         track = self._tracks[section.mid] = self.plane.new_track_id()
-        return AddTrack(
-            track=track,
-            room=self.room,
-            source=TransportSource(self.transport, section.mid),
-            kind=section.kind,
-            codecs=_receive_codecs(section.codecs),
-            layers=tuple(LayerSpec(each.rid, each.ssrc, each.rtx_ssrc) for each in section.layers),
-            muted=False,
-            cname="",
-        )
+        return add_track(track, section, self.transport, self.room)
 
     def speak(self) -> None:
         """Send in every section that publishes: audio 50 packets a second, video about 60."""
@@ -290,7 +254,7 @@ class Caller:
                 room=self.room,
                 source=SPEECH if section.kind is MediaKind.AUDIO else FILM,
                 kind=section.kind,
-                codecs=_receive_codecs(section.codecs[:1]),
+                codecs=receive_codecs(section.codecs[:1]),
                 layers=(LayerSpec(),),
                 muted=False,
                 cname="mic",
@@ -336,15 +300,6 @@ class Caller:
     def hang_up(self) -> None:
         """End the transport."""
         self.plane.apply([RemoveTransport(self.transport)])
-
-
-def _receive_codecs(codecs: Iterable[NegotiatedCodec]) -> tuple[ReceiveCodec, ...]:
-    return tuple(
-        ReceiveCodec(
-            c.payload_type, c.codec, c.clock_rate, c.rtx_payload_type, c.nack, c.format, c.pli, c.fir
-        )
-        for c in codecs
-    )
 
 
 @asynccontextmanager
