@@ -177,11 +177,13 @@ async def test_muted_means_nothing_is_sent(pair: Pair) -> None:
 async def test_pictures_arrive_moving_also_for_who_looks_later(pair: Pair, codec: Any) -> None:
     camera = VideoSource()
 
+    filmed = 0
+
     async def film() -> None:
-        number = 0
+        nonlocal filmed
         while True:
-            camera.write(picture(number))
-            number += 1
+            camera.write(picture(filmed))
+            filmed += 1
             await asyncio.sleep(0.04)
 
     subscribed = asyncio.create_task(pair.bob.wait_for(TrackSubscribed, timeout_s=WAIT_S))
@@ -189,7 +191,7 @@ async def test_pictures_arrive_moving_also_for_who_looks_later(pair: Pair, codec
     filming = asyncio.create_task(film())
     try:
         track = (await subscribed).track
-        await asyncio.sleep(1.0)
+        await until(lambda: filmed > 25, WAIT_S)
         positions: set[float] = set()
         async with asyncio.timeout(WAIT_S):
             async for frame in track.video():
