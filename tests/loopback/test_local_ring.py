@@ -32,6 +32,7 @@ STOPPED_S = 2.0
 LONGEST_GAP_MS = 1000.0
 """Of bystanders, on a busy machine; who waited for the agent would be silent for twice that."""
 SAME_SOUND = 0.85  # twice through Opus
+SAID_SAMPLES = 60_000  # 1.25 s
 ENDED_S = 2.0  # from the end of a process to that of its sessions: no timeout of a network is in it
 AGENT = """
 import asyncio
@@ -185,7 +186,7 @@ def sound(frames: list[AudioFrame]) -> Any:
 
 async def echo(alice: Room, agent: str, voice: PcmSource) -> None:
     """Alice says something, and hears it from the agent."""
-    said, heard = speech(), list[AudioFrame]()
+    said, heard = speech()[:SAID_SAMPLES], list[AudioFrame]()
     track = await track_of(alice, agent, "audio")
     with track.raw_audio() as frames:
 
