@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.support.server import Server, running_server
 
 JOBS = 4  # each time; as many processes are kept ready for them
 FAST_S = 0.3  # from dispatch to joined
+WORKERLESS_S = 10.0
 STORM_ROOMS = 100
 STORM_S = 1.0
 WAIT_S = 40.0
@@ -81,6 +83,25 @@ async def test_and_also_in_a_process_of_its_own(server: Server, tmp_path: Path) 
     async with serving(server, worker):
         found = await joins(server, worker)
     assert statistics.median(found) < FAST_S, found
+
+
+async def test_a_job_that_waited_ten_seconds_is_taken_at_once(server: Server) -> None:
+    worker = Worker("patient")
+    worker.entry(stay)
+    made = await ask(server, "patient", "patient")
+    assert made["waits_for"] == "no_worker"
+    await asyncio.sleep(WORKERLESS_S)
+    listed = (await server.api("GET", "/rooms/patient/dispatches", room="patient"))["dispatches"]
+    waiting = {each["agent_name"]: (each["waits_for"], each["jobs"]) for each in listed}
+    assert waiting["patient"] == ("no_worker", [])
+    before_s = starved_s(server.process.pid) + starved_s()
+    began_s = time.monotonic()
+    async with serving(server, worker):
+        (job,) = await until_job(server, "patient", "running")
+        took_s = time.monotonic() - began_s
+        starved = starved_s(server.process.pid) + starved_s() - before_s
+    assert job["started_at"] - job["needed_at"] > WORKERLESS_S
+    assert took_s - starved < 2 * FAST_S, "from the worker's start, with its registration"
 
 
 async def test_a_hundred_rooms_at_once_get_one_each(server: Server) -> None:

@@ -515,7 +515,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 3)), max_size=60)
 
 
 @given(STEPS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_happens_the_books_agree(steps: list[tuple[int, int]]) -> None:
     """Any order of events: no step fails, and workers, jobs and rooms say the same."""
     node = Node()

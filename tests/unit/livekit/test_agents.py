@@ -272,7 +272,7 @@ class TestWorkersThatAreWrong:
             _capacity(text)
 
     @given(st.lists(st.binary(max_size=60), max_size=10))
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     def test_any_bytes(self, frames: list[bytes]) -> None:
         world = World()
         worker = FakeWorker(world).register()

@@ -61,7 +61,7 @@ def mutated(raw: bytes, source: random.Random) -> bytes:
     return bytes(data)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 2**32))
 def test_requests(caplog: pytest.LogCaptureFixture, seed: int) -> None:
     source, world = random.Random(seed), World()

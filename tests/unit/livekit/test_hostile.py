@@ -121,7 +121,7 @@ REQUESTS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUESTS, max_size=8))
 def test_any_requests_in_any_order(requests: list[dict[str, object]]) -> None:
     world = World()
@@ -135,7 +135,7 @@ def test_any_requests_in_any_order(requests: list[dict[str, object]]) -> None:
     ]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=120), max_size=10))
 def test_any_bytes(frames: list[bytes]) -> None:
     world = World()

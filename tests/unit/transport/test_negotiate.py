@@ -136,7 +136,7 @@ class TestRealOffers:
                 assert media.dtls.role == "server"
                 assert media.rtcp_mux or media.kind == "application"
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.sampled_from(CAPTURED), st.data())
     def test_with_bytes_changed_gives_an_answer_or_a_peer_error(self, name: str, draw: st.DataObject) -> None:
         text = bytearray(captured(name).encode())
