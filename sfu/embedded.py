@@ -16,9 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sfu.agents.plane.local_ring import VARIABLE
 from sfu.dataplane.events import Event, LocalRingClosed
-from sfu.dataplane.local_rings import LocalRing
+from sfu.dataplane.local_rings import VARIABLE, LocalRing
 from sfu.dataplane.plane import DataPlane
 from sfu.settings.models import Settings
 

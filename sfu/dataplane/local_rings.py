@@ -19,6 +19,8 @@ from sfu.core.ids import TransportId, WorkerId
 from sfu.dataplane.commands import LocalPath
 
 SECRET_BYTES = 32
+VARIABLE = "AIRSIDE_LOCAL_RING"
+"""Environment variable of such a process: `LocalRing.handover`."""
 
 Descriptors = tuple[int, int]
 """Of one ring, for the other process: its memory, and the socket that wakes it."""

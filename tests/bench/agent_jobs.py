@@ -177,8 +177,8 @@ def spoken() -> list[PlayedFrame]:
 
 async def measure(command: list[str], jobs: int, seconds: float, core: int | None, folder: Path) -> Figures:
     """Start everything, and look at it for a while."""
-    settings = {} if command else {"agents__embedded": ECHO[-1]}
-    async with running_server(folder, **settings) as server, AsyncExitStack() as stack:
+    started = running_server(folder) if command else running_server(folder, agents__embedded=ECHO[-1])
+    async with started as server, AsyncExitStack() as stack:
         environment = {
             **os.environ,
             "AIRSIDE_URL": server.url,

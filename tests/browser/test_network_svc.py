@@ -18,10 +18,9 @@ START_S = 25.0
 BACK_S = 15.0
 SQUEEZED_S = 10.0
 QUEUE_S = 1.0
-FREEZE_S = QUEUE_S + 0.2
-"""What the path's queue holds of the larger picture comes first, a third of a second and more for each frame
-of it: with one lost or cut short none to 0.42 (VP9) and 0.45 to 0.78 s (AV1) pass without a new picture. An
-encoder that a busy machine slows makes fewer and larger frames."""
+FREEZE_S = 0.9
+"""None to 0.42 s (VP9) and 0.36 to 0.40 (AV1) on an idle machine, where the goal is 0.5. A busy one encodes
+fewer and larger frames, which take the narrow path longer: 0.78 s at 15 a second."""
 CLIMB_FREEZE_S = 0.5
 SAMPLING_S = 0.5
 
@@ -30,7 +29,7 @@ SAMPLING_S = 0.5
     ("codec", "mode", "width", "fps", "camera_bps", "narrow_bps"),
     [
         pytest.param("vp9", "L3T3_KEY", 1280, 20, 1_600_000, 400_000, id="vp9"),
-        pytest.param("av1", "L3T3", 960, 15, 800_000, 300_000, id="av1"),
+        pytest.param("av1", "L3T3", 960, 20, 800_000, 300_000, id="av1"),
     ],
 )
 async def test_promise_10_a_smaller_layer_is_sent_in_place_of_a_stall(

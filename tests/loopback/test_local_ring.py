@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from sfu.agents import AudioFrame, ConnectError, PcmSource, RemoteTrack, Room, VideoSource
 from sfu.agents.media_plane import PlaneMedia
-from sfu.agents.plane.local_ring import VARIABLE
+from sfu.dataplane.local_rings import VARIABLE
 from tests.loopback.signals import correlation, picture, speech, square_position
 from tests.loopback.waiting import until
 from tests.support.ground import Ground, hostile_ground, labelled

@@ -8,8 +8,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-VARIABLE = "AIRSIDE_LOCAL_RING"
-"""Environment variable with the handover; see `sfu.dataplane.local_rings`."""
+from sfu.dataplane.local_rings import VARIABLE
 
 _log = logging.getLogger(__name__)
 

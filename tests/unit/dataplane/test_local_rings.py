@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from sfu.agents.plane.local_ring import VARIABLE, InheritedRing, take_inherited
+from sfu.agents.plane.local_ring import InheritedRing, take_inherited
 from sfu.core.ids import TransportId, WorkerId
 from sfu.dataplane.commands import LocalPath
-from sfu.dataplane.local_rings import LocalRingRefusedError, LocalRings
+from sfu.dataplane.local_rings import VARIABLE, LocalRingRefusedError, LocalRings
 
 ONE, TWO = WorkerId(0), WorkerId(1)
 
