@@ -2,7 +2,8 @@
 
 A change after a quiet time goes out in the next turn of the loop; changes close together go out as one,
 at most every `FLUSH_INTERVAL_S`. With very many members a flush is spread over several turns, so that no
-turn of the loop is long. Each member still sees everything in order.
+turn of the loop is long. Each member still sees everything in order, and what is new before it is told that
+it left.
 """
 
 from __future__ import annotations
@@ -127,15 +128,26 @@ class Broadcast:
         if member.sid in self._waiting:
             self._deliver(self._waiting.pop(member.sid))
 
+    def finish(self, member: Participant) -> None:
+        """Tell it all that is new now, because next it is told that it left."""
+        self.catch_up(member)
+        if self._closed:
+            return
+        for event in self._news():
+            member.outbox.post(event)
+        for act in self._held.pop(member.sid, (member, []))[1]:
+            act()
+
     def close(self) -> None:
-        """The room is gone: nothing more is sent."""
+        """The room ends: what is new now is the last, and each member gets it by `finish` at the latest."""
+        for member in list(self._waiting.values()):
+            self.catch_up(member)
+        if self._pending:
+            self._flush()
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._changed.clear()
-        self._held.clear()
-        self._waiting.clear()
 
     def _schedule(self) -> None:
         if self._timer is None and not self._closed:
@@ -148,7 +160,11 @@ class Broadcast:
     def _flush(self) -> None:
         self._timer = None
         self._last_flush = self._clock.monotonic()
-        self._batch = tuple(self._collect())
+        self._batch = tuple(self._news())
+        for sid, participant in self._changed.items():
+            (self._announced.add if participant.visible else self._announced.discard)(sid)
+        self._changed, self._left = {}, {}
+        self._room_changed, self._speakers, self._qualities = False, None, None
         self._waiting = {member.sid: member for member in self._members()}
         held, self._held = self._held, {}
         for member, actions in held.values():
@@ -157,21 +173,19 @@ class Broadcast:
                 act()
         self._deliver_slice()
 
-    def _collect(self) -> Iterable[DomainEvent]:
+    def _news(self) -> Iterable[DomainEvent]:
+        """What came since the last flush."""
+        left = list(self._left.values())
         joined: list[Participant] = []
         updated: list[Participant] = []
         for sid, participant in self._changed.items():
             if not participant.visible:
-                self._announced.discard(sid)
-                self._left[sid] = ParticipantLeft(sid, participant.identity, LeaveCode.CLIENT_LEFT)
-            elif sid in self._announced:
-                updated.append(participant)
+                left.append(ParticipantLeft(sid, participant.identity, LeaveCode.CLIENT_LEFT))
             else:
-                self._announced.add(sid)
-                joined.append(participant)
-        if self._left or joined or updated:
+                (updated if sid in self._announced else joined).append(participant)
+        if left or joined or updated:
             change = ParticipantsChange(
-                left=tuple(self._left.values()),
+                left=tuple(left),
                 joined=tuple(self._shown(item) for item in joined),
                 updated=tuple(self._shown(item) for item in updated),
             )
@@ -182,8 +196,6 @@ class Broadcast:
             yield SpeakersChanged(self._speakers)
         if self._qualities is not None:
             yield QualityChanged(self._qualities)
-        self._changed, self._left = {}, {}
-        self._room_changed, self._speakers, self._qualities = False, None, None
 
     def _deliver(self, member: Participant) -> None:
         for event in self._batch:

@@ -323,6 +323,8 @@ class Room:
         was_active = member.lifecycle.state is ParticipantState.ACTIVE
         member.lifecycle.handle(Signal.ENDED)
         log.info("%s: %s leaves: %s", self, member, code.value)
+        if tell and member.outbox.attached:
+            self.broadcast.finish(member)
         member.outbox.close(Leave(code, text, reconnect) if tell else None)
         for timer in (member.resume_timer, member.connect_timer, member.answer_timer):
             if timer is not None:

@@ -1,6 +1,6 @@
 from sfu.core.codecs import TrackSource
 from sfu.participants.requests import ParticipantUpdate
-from sfu.participants.sink import ParticipantsChanged, SubscriptionBound
+from sfu.participants.sink import Leave, ParticipantsChanged, RoomUpdated, SubscriptionBound
 from sfu.rooms.broadcast import FLUSH_INTERVAL_S, SLICE
 from tests.support.domain import ROOM, Client, World
 
@@ -74,3 +74,34 @@ def test_join_and_leave_within_one_flush() -> None:
     bob.session.leave()
     world.clock.advance(1)
     assert alice.inbox.people == {"alice": ()}
+
+
+def test_who_is_removed_is_told_first_what_is_new() -> None:
+    world = World()
+    alice, bob = world.client("alice").join(), world.client("bob").join()
+    world.settle(0.001)
+    # Too close to the flush before for another one.
+    world.service.update_participant(ROOM, alice.identity, ParticipantUpdate(name="Al"))
+    world.service.remove_participant(ROOM, bob.identity)
+    assert changes(bob)[-1].change.value.updated[0].value.name == "Al"
+    assert isinstance(bob.inbox.events[-1], Leave)
+    world.settle()
+    assert changes(alice)[-1].change.value.left[0].identity == bob.identity
+
+
+def test_room_that_ends_tells_everyone_what_was_new() -> None:
+    world = World()
+    alice = world.client("alice").join()
+    others = [world.client(f"p{index}").join() for index in range(SLICE + 20)]
+    world.settle(1)
+    world.service.update_room_metadata(ROOM, "first")
+    # The first slice of it is on its way.
+    world.settle(0)
+    world.service.update_participant(ROOM, alice.identity, ParticipantUpdate(name="Al"))
+    world.service.update_room_metadata(ROOM, "last")
+    world.service.delete_room(ROOM)
+    world.settle()
+    for client in (alice, *others):
+        assert [item.room.value.metadata for item in client.inbox.of(RoomUpdated)][-2:] == ["first", "last"]
+        assert changes(client)[-1].change.value.updated[0].value.name == "Al"
+        assert isinstance(client.inbox.events[-1], Leave)
