@@ -125,10 +125,8 @@ impl Aimd {
             self.state = State::Hold;
             return;
         }
-        let mut target = acked * BETA - DECREASE_MARGIN;
-        if let Some(capacity) = self.capacity.known().filter(|_| target > self.estimate) {
-            target = capacity * BETA;
-        }
+        // Where that is more than the estimate, the queue drains already.
+        let target = acked * BETA - DECREASE_MARGIN;
         if self.capacity.is_far_above(acked) {
             self.capacity.forget();
         }

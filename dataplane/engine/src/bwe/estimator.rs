@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use crate::bwe::aimd::Aimd;
+use crate::bwe::fates::Fates;
 use crate::bwe::groups::Groups;
 use crate::bwe::history::{History, Outcome};
 use crate::bwe::loss::LossBased;
@@ -78,6 +79,7 @@ pub struct Parts {
 pub struct SendSide {
     config: BweConfig,
     history: History,
+    fates: Fates,
     groups: Groups,
     trendline: Trendline,
     surge: Surge,
@@ -108,6 +110,7 @@ impl SendSide {
         Self {
             config,
             history: History::new(),
+            fates: Fates::default(),
             groups: Groups::default(),
             trendline: Trendline::new(),
             surge: Surge::default(),
@@ -256,11 +259,14 @@ impl SendSide {
             if outage || is_of_lost_probe(outcome, &batch) {
                 continue;
             }
-            if outcome.was_lost {
+            if !outcome.was_lost {
+                self.fates.add(outcome, now);
+            } else if !self.fates.recover(outcome.sent.seq) {
                 self.loss.recover(outcome.sent.size);
-            } else {
-                self.loss.add(outcome.sent.at, outcome.sent.size, outcome.arrival.is_none());
             }
+        }
+        while let Some(fate) = self.fates.settle(self.surge.scatter(), now) {
+            self.loss.add(fate.sent, fate.size, fate.lost);
         }
         self.follow_depth(&batch);
         batch.retain(|outcome| outcome.arrival.is_some());
@@ -287,7 +293,8 @@ impl SendSide {
             return None;
         }
         let limited = self.loss.limit().is_some();
-        self.prober.poll(self.estimate(), limited, self.aimd.last_decrease(), now)
+        let scatter = self.surge.scatter();
+        self.prober.poll(self.estimate(), limited, scatter, self.aimd.last_decrease(), now)
     }
 
     /// When to call `handle_timeout` or `poll_probe` at the latest.

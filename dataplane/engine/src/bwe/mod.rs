@@ -7,7 +7,7 @@
 //! feedback ─ history ─┬─ groups ─ trendline ─ aimd ──── delay-based ─┐
 //!                     ├─ surge ──────────────┤                       │
 //!                     ├─ throughput (acknowledged rate) ─┘           ├─ min ─ estimate
-//!                     ├─ loss (maximum likelihood) ─────── loss-based┤
+//!                     ├─ fates ─ loss (maximum likelihood) loss-based┤
 //!                     └─ probe (clusters toward a goal)      REMB ───┘
 //! ```
 //!
@@ -17,6 +17,7 @@
 
 mod aimd;
 mod estimator;
+mod fates;
 mod groups;
 mod history;
 mod loss;

@@ -15,6 +15,10 @@ const MIN_LENGTH: Duration = Duration::from_millis(20);
 const MIN_PACKETS: usize = 5;
 /// At low rates it takes longer: a few small packets measure nothing.
 const MIN_BYTES: usize = 4 * 1000;
+/// Where packets of one time arrive scattered over this long, a cluster lasts so many times as long:
+/// else it is the scatter that is measured. But no longer than the most.
+const SCATTERS: u32 = 3;
+const MAX_LENGTH: Duration = Duration::from_millis(200);
 /// Aim beyond the goal, since the estimate keeps a reserve.
 const OVERSHOOT: f64 = 1.2;
 /// The first probes know nothing and may go far; later ones at most double.
@@ -26,7 +30,8 @@ const LOSSY_STEP: f64 = 1.5;
 const LEAST: Bitrate = Bitrate::kbps(120);
 /// A result above this share of the probe's rate is followed at once by the next step.
 const SUCCESS: f64 = 0.7;
-/// A cluster fills the path for a round trip and about as long as it lasts.
+/// A cluster fills the path for a round trip and about as long as it lasts; by so much longer twice over
+/// if it is longer than the least.
 const FILLING: Duration = Duration::from_millis(400);
 /// An estimate that a success did not raise by this has another limit.
 const PROGRESS: f64 = 1.05;
@@ -95,8 +100,8 @@ pub(super) struct Prober {
     not_before: Option<Instant>,
     /// The estimate that the last successful cluster was to raise.
     raised_from: Option<Bitrate>,
-    /// When the last cluster began.
-    began: Option<Instant>,
+    /// Until then the last cluster may fill the path.
+    fills_until: Option<Instant>,
 }
 
 impl Prober {
@@ -109,7 +114,7 @@ impl Prober {
             pause: PAUSE.0,
             not_before: None,
             raised_from: None,
-            began: None,
+            fills_until: None,
         }
     }
 
@@ -132,6 +137,7 @@ impl Prober {
         &mut self,
         estimate: Bitrate,
         loss_limited: bool,
+        scatter: Duration,
         last_decrease: Option<Instant>,
         now: Instant,
     ) -> Option<ProbeCluster> {
@@ -156,14 +162,15 @@ impl Prober {
         };
         self.first_steps += 1;
         let rate = goal.min((estimate * step).max(LEAST));
+        let length = (scatter * SCATTERS).clamp(MIN_LENGTH, MAX_LENGTH);
         let cluster = ProbeCluster {
             id: ProbeId(self.next_id),
             rate,
             min_packets: MIN_PACKETS,
-            min_bytes: ((rate * MIN_LENGTH).as_bytes() as usize).max(MIN_BYTES),
+            min_bytes: ((rate * length).as_bytes() as usize).max(MIN_BYTES),
         };
         self.next_id = self.next_id.wrapping_add(1).max(1);
-        self.began = Some(now);
+        self.fills_until = Some(now + FILLING + (length - MIN_LENGTH) * 2);
         self.current = Some(Measurement {
             cluster,
             estimate,
@@ -191,7 +198,7 @@ impl Prober {
 
     /// A cluster left a moment ago.
     pub(super) fn is_filling(&self, now: Instant) -> bool {
-        self.began.is_some_and(|at| now.saturating_duration_since(at) < FILLING)
+        self.fills_until.is_some_and(|until| now < until)
     }
 
     /// A packet of a cluster has left.
@@ -313,7 +320,10 @@ mod tests {
 
     #[test]
     fn without_a_goal_nothing_is_sent() {
-        assert_eq!(Prober::new().poll(Bitrate::mbps(1), false, None, Instant::now()), None);
+        assert_eq!(
+            Prober::new().poll(Bitrate::mbps(1), false, Duration::ZERO, None, Instant::now()),
+            None
+        );
     }
 
     #[test]
@@ -322,7 +332,7 @@ mod tests {
         prober.set_goal(Some(Bitrate::mbps(4)));
         let mut estimate = Bitrate::mbps(1);
         let mut steps = 0;
-        while let Some(cluster) = prober.poll(estimate, false, None, now) {
+        while let Some(cluster) = prober.poll(estimate, false, Duration::ZERO, None, now) {
             estimate = play(&mut prober, cluster, now, 1.0).unwrap();
             steps += 1;
             assert!(steps < 5);
@@ -334,7 +344,7 @@ mod tests {
     fn a_full_path_gives_its_rate() {
         let (mut prober, now) = (Prober::new(), Instant::now());
         prober.set_goal(Some(Bitrate::mbps(3)));
-        let cluster = prober.poll(Bitrate::mbps(1), false, None, now).unwrap();
+        let cluster = prober.poll(Bitrate::mbps(1), false, Duration::ZERO, None, now).unwrap();
         let rate = play(&mut prober, cluster, now, 2.0).unwrap();
         let expected = cluster.rate.as_f64_bps() / 2.0 * SATURATED_SHARE;
         assert!((rate.as_f64_bps() / expected - 1.0).abs() < 0.05, "{rate}");
@@ -346,12 +356,12 @@ mod tests {
         prober.set_goal(Some(Bitrate::mbps(3)));
         let mut pauses = Vec::new();
         for _ in 0..8 {
-            while prober.poll(Bitrate::mbps(1), false, None, now).is_none() {
+            while prober.poll(Bitrate::mbps(1), false, Duration::ZERO, None, now).is_none() {
                 now += 100 * MS;
             }
             let asked = now;
             now += RESULT_WAIT + 100 * MS;
-            assert!(prober.poll(Bitrate::mbps(1), false, None, now).is_none());
+            assert!(prober.poll(Bitrate::mbps(1), false, Duration::ZERO, None, now).is_none());
             pauses.push(prober.poll_timeout().unwrap() - asked);
         }
         assert!(pauses.is_sorted());
@@ -362,7 +372,32 @@ mod tests {
     fn no_probe_follows_an_overuse_at_once() {
         let (mut prober, now) = (Prober::new(), Instant::now());
         prober.set_goal(Some(Bitrate::mbps(3)));
-        assert_eq!(prober.poll(Bitrate::mbps(1), false, Some(now), now + 100 * MS), None);
-        assert!(prober.poll(Bitrate::mbps(1), false, Some(now), now + 2000 * MS).is_some());
+        assert_eq!(
+            prober.poll(Bitrate::mbps(1), false, Duration::ZERO, Some(now), now + 100 * MS),
+            None
+        );
+        assert!(
+            prober
+                .poll(Bitrate::mbps(1), false, Duration::ZERO, Some(now), now + 2000 * MS)
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn where_times_scatter_a_cluster_outlasts_that() {
+        let poll = |scatter| {
+            let mut prober = Prober::new();
+            prober.set_goal(Some(Bitrate::mbps(2)));
+            let now = Instant::now();
+            let cluster = prober.poll(Bitrate::mbps(1), false, scatter, None, now).unwrap();
+            let fills = (0..2000).find(|ms| !prober.is_filling(now + MS * *ms)).unwrap();
+            (cluster.rate * Duration::from_secs(1), cluster.min_bytes as u64 * 1000, fills)
+        };
+        let (second, bytes, fills) = poll(Duration::ZERO);
+        assert_eq!((bytes / second.as_bytes(), fills), (20, 400));
+        let (second, bytes, fills) = poll(50 * MS);
+        assert_eq!((bytes / second.as_bytes(), fills), (150, 660));
+        let (second, bytes, fills) = poll(500 * MS);
+        assert_eq!((bytes / second.as_bytes(), fills), (200, 760));
     }
 }

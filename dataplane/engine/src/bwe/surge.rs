@@ -30,6 +30,10 @@ pub(super) struct Surge {
     excess: Duration,
     /// The most of that in this window and the two before.
     most: [Option<Duration>; 3],
+    /// When the packet left that was the last to leave of those that have arrived.
+    newest: Option<Instant>,
+    /// How much later than a packet others left that overtook it, at most, in the same windows.
+    overtaken: [Duration; 3],
 }
 
 impl Surge {
@@ -41,18 +45,27 @@ impl Surge {
             self.began = arrival;
             self.least = [None, self.least[0]];
             self.most = [None, self.most[0], self.most[1]];
+            self.overtaken = [Duration::ZERO, self.overtaken[0], self.overtaken[1]];
         }
         self.least[0] = Some(self.least[0].map_or(delay_s, |least| least.min(delay_s)));
         let quickest = self.least.into_iter().flatten().fold(f64::INFINITY, f64::min);
         self.excess = Duration::from_secs_f64((delay_s - quickest).max(0.0));
         self.in_a_row = if self.excess > EXCESS { self.in_a_row + 1 } else { 0 };
         self.most[0] = self.most[0].max(Some(self.excess));
+        let newest = *self.newest.insert(self.newest.map_or(sent, |newest| newest.max(sent)));
+        self.overtaken[0] = self.overtaken[0].max(newest.saturating_duration_since(sent));
     }
 
     /// The newest packet was longer under way than the usual scatter explains.
     pub(super) fn is_late(&self) -> bool {
         let usual = self.most[1].max(self.most[2]);
         self.excess >= usual.map_or(MAX_LATE, |most| (most + LATE).min(MAX_LATE))
+    }
+
+    /// How far the times on the way scatter, second after second, so that packets overtake each other:
+    /// no queue does that.
+    pub(super) fn scatter(&self) -> Duration {
+        self.overtaken[1].min(self.overtaken[2])
     }
 
     pub(super) fn is_on(&self) -> bool {
@@ -114,5 +127,32 @@ mod tests {
                 assert_eq!(surge.is_late(), late, "{jitter_ms} ms: {ms}");
             }
         }
+    }
+
+    #[test]
+    fn scatter_is_what_overtakes_in_every_second() {
+        let (mut surge, start) = (Surge::default(), Instant::now());
+        let mut second = |at: u32, late_ms: u32, queue_ms: u32| {
+            let mut arrivals: Vec<_> = (100 * at..100 * (at + 1))
+                .map(|i| (10 * i + queue_ms + i % 2 * late_ms, 10 * i))
+                .collect();
+            arrivals.sort_unstable();
+            for (arrival, sent) in arrivals {
+                surge.add(start + sent * MS, arrival * MS);
+            }
+            surge.scatter()
+        };
+        assert_eq!(second(0, 45, 0), Duration::ZERO, "not known yet");
+        second(1, 45, 0);
+        second(2, 45, 0);
+        assert_eq!(
+            second(3, 45, 0),
+            30 * MS,
+            "those 35 ms later overtake, of which every second is late"
+        );
+        assert_eq!(second(4, 205, 0), 30 * MS, "once");
+        second(5, 0, 300);
+        second(6, 0, 600);
+        assert_eq!(second(7, 0, 900), Duration::ZERO, "a queue");
     }
 }

@@ -24,10 +24,14 @@ const MAX_ADAPT_STEP_MS: f64 = 100.0;
 /// With less delay than this above the least of the window the queue has gone, though the smoothed
 /// line still rises.
 const EMPTY_MS: f64 = 10.0;
+/// A packet that jitter let pass shows that there is no queue: of delays that scatter by so much more,
+/// one more of the newest is asked, up to so many.
+const SCATTER_STEP_MS: f64 = 2.5;
+const MAX_NEWEST: usize = 8;
 /// So many standard errors must the line's slope be above nothing: jitter makes slopes too, of both
 /// signs, where a queue makes a line. At three of them chance did it once in a quarter of an hour of
 /// 30 ms jitter, and a false fall takes the picture away for seconds; at four not in an hour.
-const STANDS_OUT: f64 = 4.0;
+const STANDS_OUT: f64 = 5.0;
 /// The trend must stay above the threshold for this long.
 const OVERUSE_MS: f64 = 10.0;
 
@@ -100,14 +104,13 @@ impl Trendline {
             self.previous_trend
         };
         self.detect(trend, delta.sent_ms, delta.arrival_ms);
-        let least = self.delays_ms.iter().copied().fold(f64::INFINITY, f64::min);
-        let empty = self.accumulated_ms - least < EMPTY_MS;
-        if self.usage == Usage::Over && (empty || !self.stands_out()) {
+        if self.usage == Usage::Over && !self.stands_out() {
             self.usage = Usage::Normal;
         }
     }
 
-    /// Whether the delays themselves, not smoothed, rise by more than their own scatter explains.
+    /// Whether the delays themselves, not smoothed, rise by more than their own scatter explains, and
+    /// the newest of them are all above the least.
     fn stands_out(&self) -> bool {
         let raw = self.points.iter().zip(&self.delays_ms).map(|((x, _), y)| (*x, *y));
         let raw: VecDeque<(f64, f64)> = raw.collect();
@@ -120,8 +123,13 @@ impl Trendline {
             spread += (x - mean_x).powi(2);
             residue += (y - mean_y - slope * (x - mean_x)).powi(2);
         }
-        let error = (residue / (count - 2.0).max(1.0) / spread).sqrt();
-        slope > STANDS_OUT * error
+        let scatter_ms = (residue / (count - 2.0).max(1.0)).sqrt();
+        let newest = 1 + (scatter_ms / SCATTER_STEP_MS) as usize;
+        let least =
+            |delays: &mut dyn Iterator<Item = &f64>| delays.fold(f64::INFINITY, |a, b| a.min(*b));
+        let emptied = least(&mut self.delays_ms.iter().rev().take(newest.min(MAX_NEWEST)));
+        let waits_ms = emptied - least(&mut self.delays_ms.iter());
+        waits_ms >= EMPTY_MS && slope > STANDS_OUT * scatter_ms / spread.sqrt()
     }
 
     fn detect(&mut self, trend: f64, sent_ms: f64, arrival_ms: f64) {

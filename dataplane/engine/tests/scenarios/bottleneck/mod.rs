@@ -25,6 +25,8 @@ const MS: Duration = Duration::from_millis(1);
 const S: Duration = Duration::from_secs(1);
 /// libwebrtc waits so long for a keyframe's missing packet before it asks for another.
 const PATIENCE: Duration = Duration::from_millis(300);
+/// More packets than arrive between two looks at them.
+const RECENT: usize = 200;
 
 /// What was to be seen at one moment, from outside and in the server's figures.
 #[derive(Clone, Copy, Debug)]
@@ -45,8 +47,8 @@ struct Call {
     video: Subscribed,
     voice: Subscribed,
     trace: Vec<Point>,
-    /// Where the newest keyframe is in what was received.
-    keyframe: usize,
+    /// Number of the newest keyframe's first packet.
+    keyframe: u64,
     asked: Option<Instant>,
     keyframes_asked: u32,
 }
@@ -110,10 +112,13 @@ impl Call {
     fn decode(&mut self) {
         let packets = self.sim.received(self.video);
         let starts = |packet: &Arc<SourcePacket>| packet.frame.keyframe == Keyframe::Yes;
-        let newer = packets[self.keyframe..].iter().rposition(starts);
-        self.keyframe += newer.unwrap_or(0);
+        let newest = packets.iter().rev().take(RECENT).filter(|packet| starts(packet));
+        self.keyframe = newest.map(|packet| packet.ext_seq).fold(self.keyframe, u64::max);
+        // It may have been overtaken by what follows it.
+        let since: Vec<_> =
+            packets.iter().filter(|packet| packet.ext_seq >= self.keyframe).cloned().collect();
         let rested = self.asked.is_none_or(|at| self.sim.now >= at + PATIENCE);
-        if rested && is_stuck(&packets[self.keyframe..], self.sim.now, PATIENCE) {
+        if rested && is_stuck(&since, self.sim.now, PATIENCE) {
             self.asked = Some(self.sim.now);
             self.keyframes_asked += 1;
             let track = self.video.track;

@@ -42,6 +42,7 @@ pub struct Flight {
 pub struct Network {
     pub conditions: Conditions,
     random: SmallRng,
+    seed: u64,
     /// Paths of one address that are worse, and are looked at.
     pub lanes: Vec<Lane>,
     /// By arrival, then by order of sending.
@@ -65,6 +66,7 @@ impl Network {
         Self {
             conditions: Conditions::default(),
             random: SmallRng::seed_from_u64(seed),
+            seed,
             lanes: Vec::new(),
             flights: BTreeMap::new(),
             sent: 0,
@@ -82,14 +84,18 @@ impl Network {
     pub fn narrow(&mut self, client: SocketAddr, link: &str) {
         match self.lanes.iter_mut().find(|lane| lane.leads_to(client)) {
             Some(lane) => lane.change(link),
-            None => self.lanes.push(Lane::new(client, false, link, u64::from(client.port()))),
+            None => self.lanes.push(Lane::new(client, false, link, self.lane_seed(client))),
         }
     }
 
     /// The same in both directions, for a client that had none so far.
     pub fn narrow_both(&mut self, client: SocketAddr, up: &str, down: &str) {
-        self.lanes.push(Lane::new(client, true, up, u64::from(client.port()) + 1));
+        self.lanes.push(Lane::new(client, true, up, self.lane_seed(client) + 1));
         self.narrow(client, down);
+    }
+
+    fn lane_seed(&self, client: SocketAddr) -> u64 {
+        self.seed << 16 | u64::from(client.port())
     }
 
     /// How long a packet to this client would wait in the queue of its link.
