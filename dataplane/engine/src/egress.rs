@@ -159,7 +159,8 @@ pub(crate) fn send_padding(
 }
 
 /// Of retransmissions, always: reports are about the media, nobody says that he knows the stream
-/// that repairs it, and Firefox throws away what it knows neither by its SSRC nor by a name.
+/// that repairs it, and Firefox throws away one of which it never heard a name, though its SSRC was
+/// signaled.
 fn repair_names(slot: &Slot) -> Names<'_> {
     names(slot, ExtensionKind::RepairedRid)
 }

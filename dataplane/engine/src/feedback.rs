@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::error::DropReason;
 use crate::net::TransmitArena;
 use crate::pace::pace_again;
-use crate::responder::NotResent;
+use crate::responder::{NotResent, Request};
 use crate::ring::RingMessage;
 use crate::rtcp::{
     Compound, DlrrItem, Nack, ReportBlock, Rtcp, SenderInfo, Twcc, Xr, XrBlock, write_dlrr,
@@ -116,13 +116,13 @@ impl Engine {
         };
         let rtt = transport.rtt.get();
         let (mut hopeless, mut unpaid) = (false, 0);
-        transport.repair.start_packet();
+        transport.repair.start_packet(transport.sending.is_some());
         for sequence in nack.sequences() {
             if !transport.repair.admit_number(now) {
                 break;
             }
             slot.stats.nacked += 1;
-            let Some((layer, source_seq, out)) = slot.lost(sequence) else { continue };
+            let Some((layer, source_seq, out)) = slot.lost(sequence, now) else { continue };
             if slot.padding_type().is_none() {
                 if slot.is_repeated(track, rtt) {
                     repeat(&mut self.out.arena, transport, slot, out, now);
@@ -132,19 +132,24 @@ impl Engine {
             let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
             let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
             let admitted = slot.responder.admit(out, rtt, now);
-            hopeless |= admitted == Err(NotResent::TooOften);
+            hopeless |= admitted == Err(NotResent::TooOften) && slot.stream() == Some(layer);
             let (Ok(request), false) = (admitted, slot.is_leaving()) else { continue };
             if !transport.repair.take(packet.payload.len(), request, now) {
                 slot.responder.retract(out);
                 unpaid += 1;
                 continue;
             }
-            let Some(resent) = slot.resend(packet, out) else { continue };
-            slot.stats.resent += 1;
-            let arena = &mut self.out.arena;
-            let sent = pace_again(arena, transport, (slot_key, slot), packet, resent, &turn);
-            if let Err(reason) = sent {
-                self.out.drops.count(reason);
+            // Time for one more try would be a round trip more: a second copy is cheaper than that.
+            let twice = request == Request::Again
+                && transport.repair.take(packet.payload.len(), Request::First, now);
+            for _ in 0..1 + u32::from(twice) {
+                let Some(resent) = slot.resend(packet, out) else { break };
+                slot.stats.resent += 1;
+                let arena = &mut self.out.arena;
+                let sent = pace_again(arena, transport, (slot_key, slot), packet, resent, &turn);
+                if let Err(reason) = sent {
+                    self.out.drops.count(reason);
+                }
             }
         }
         let layer = slot.stream().filter(|_| slot.kind == MediaKind::Video);

@@ -25,7 +25,7 @@ impl Run {
 }
 
 /// A bounded, order preserving, invertible map from source to output numbers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OffsetMap {
     ranges: VecDeque<Run>,
     max_ranges: usize,

@@ -169,7 +169,7 @@ impl Engine {
             let Some(rtx) = slot.padding_type() else { continue };
             silent = silent.or(Some((slot_key, rtx)));
             let track = slot.bound.as_ref().and_then(|bound| self.tracks.get(bound.track));
-            let Some((layer, number, out)) = slot.recent(back) else { continue };
+            let Some((layer, number, out)) = slot.recent(back, turn.now) else { continue };
             let layer = track.and_then(|track| track.layers.get(usize::from(layer)));
             let Some(packet) = layer.and_then(|layer| layer.cache.get(number)) else { continue };
             let Some(resent) = slot.resend(packet, out) else { continue };

@@ -50,7 +50,7 @@ pub struct SourceSeq {
 }
 
 /// Map of one outgoing SSRC, which outlives its sources.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SeqMap {
     map: OffsetMap,
     source: Option<u32>,

@@ -3,14 +3,17 @@
 //! Sequence numbers, timestamps and picture ids go on over every change of source, so that binding
 //! another track is no more to the receiver than a layer switch.
 
+mod again;
 mod allocation;
 mod audio;
 mod rewrite;
 mod sent;
 mod target;
 
+use again::Former;
+pub(crate) use again::{Padding, Resent};
 use allocation::Allocation;
-pub(crate) use rewrite::{Padding, Resent, Rewritten};
+pub(crate) use rewrite::Rewritten;
 pub(crate) use sent::SentRing;
 
 use std::time::{Duration, Instant};
@@ -114,6 +117,8 @@ pub(crate) struct Slot {
     timestamps: TimestampMap,
     payload: PayloadRewriter,
     descriptors: Rewriter,
+    /// What was forwarded before the last switch.
+    former: Option<Box<Former>>,
     /// When a keyframe was forwarded last.
     last_keyframe: Option<Instant>,
     /// The receiver agreed to dependency descriptors, and to headers large enough for them.
@@ -177,6 +182,7 @@ impl Slot {
             timestamps: TimestampMap::new(clock_rate),
             payload: PayloadRewriter::default(),
             descriptors: Rewriter::default(),
+            former: None,
             last_keyframe: None,
             takes_descriptors: false,
             last_source: None,
@@ -247,6 +253,7 @@ impl Slot {
             MediaKind::Video => VIDEO_REPORT_INTERVAL,
         };
         self.report_at = Some(now + interval.mul_f32(jitter));
+        self.forget_former(now);
         let layer = track.layers.get(usize::from(self.stream()?))?;
         let mapping = match layer.clock {
             Some(clock) => Mapping::Source { clock, shift: self.timestamps.shift() },

@@ -138,20 +138,14 @@ impl TimestampMap {
 
     /// The output timestamp of a forwarded packet of the current source, new or late.
     pub fn map(&mut self, timestamp: u32, now: Instant) -> u32 {
-        let out = self.get(timestamp);
+        let out = timestamp.wrapping_add(self.shift);
         if self.newest.is_none_or(|newest| distance(out, newest.out) > 0) {
             self.newest = Some(Newest { out, sent: now });
         }
         out
     }
 
-    /// The output timestamp of a packet that is sent again.
-    #[must_use]
-    pub fn get(&self, timestamp: u32) -> u32 {
-        timestamp.wrapping_add(self.shift)
-    }
-
-    /// Output minus source timestamp, for [`crate::sender::Mapping::Source`].
+    /// Output minus source timestamp, for [`crate::sender::Mapping::Source`] and what is sent again.
     #[must_use]
     pub fn shift(&self) -> u32 {
         self.shift
@@ -421,6 +415,6 @@ mod tests {
         assert_eq!(map.map(LOW.timestamp(ms(33)), start + ms(1500)), LOW.timestamp(ms(33)));
         let out = map.switch(7, None, None, Situation::Rebound, start + ms(1500));
         assert_eq!(out, Ok(LOW.timestamp(ms(1500))));
-        assert_eq!(map.get(7 + 90), LOW.timestamp(ms(1501)));
+        assert_eq!((7 + 90_u32).wrapping_add(map.shift()), LOW.timestamp(ms(1501)));
     }
 }

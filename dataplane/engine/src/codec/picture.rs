@@ -33,7 +33,7 @@ impl PictureId {
 }
 
 /// Unwraps the picture ids (or AV1 frame numbers) of one published layer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PictureIds {
     /// Last value on the wire, its mask, and what it was unwrapped to.
     last: Option<(u16, u16, u64)>,
@@ -82,7 +82,7 @@ pub struct PictureNumbers {
 }
 
 /// Continues the counters of one subscription over its sources.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct PictureRewriter {
     pictures: OffsetMap,
     last: Option<PictureNumbers>,

@@ -50,7 +50,7 @@ impl Prefix {
 /// Keeps VP8 and VP9 counters continuous for one subscription. Other codecs pass unchanged.
 ///
 /// Goes hand in hand with [`crate::seq_map::SeqMap`]: same calls, same moments.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct PayloadRewriter {
     pictures: PictureRewriter,
 }

@@ -39,7 +39,7 @@ struct Last {
 }
 
 /// The frames of one stream at `number % FRAMES`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Frames(Box<[Record]>);
 
 impl Frames {
@@ -59,7 +59,7 @@ impl Frames {
     }
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DependencyFilter {
     /// The limit since the picture began.
     limit: Layer,

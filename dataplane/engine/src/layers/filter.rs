@@ -37,7 +37,7 @@ impl From<Verdict> for Decision {
 }
 
 /// Filters one stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Filter {
     /// Audio, and who takes a publisher's place: all or nothing.
     Whole,

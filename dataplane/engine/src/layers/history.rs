@@ -5,7 +5,7 @@
 const PICTURES: usize = 128;
 
 /// Ring of the newest records in the order they came, by timestamp.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct History<R> {
     records: Box<[(u32, R)]>,
     /// Place of the next record.

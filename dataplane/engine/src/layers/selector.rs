@@ -37,7 +37,7 @@ enum Pictures {
 ///
 /// Change the target with [`Self::set_target`], feed each packet to [`Self::decide`], and keep
 /// asking the publisher for a keyframe of [`Self::waits_for`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Selector {
     shape: Shape,
     audio: bool,

@@ -13,7 +13,7 @@
 /// Bits for all streams.
 const ALL: u8 = u8::MAX;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Streams {
     /// Highest stream wanted.
     target: Option<u8>,

@@ -31,7 +31,7 @@ struct Last {
     kept: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct TemporalFilter {
     codec: Codec,
     current: u8,

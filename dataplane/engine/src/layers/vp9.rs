@@ -67,7 +67,7 @@ struct Last {
     kept: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Vp9Filter {
     key_only: Option<bool>,
     limit: Layer,

@@ -33,24 +33,6 @@ pub(crate) struct Rewritten {
     pub(crate) descriptor: Option<Change>,
 }
 
-/// A packet that is sent again, by RTX (RFC 4588).
-#[derive(Debug)]
-pub(crate) struct Resent {
-    pub(crate) index: u64,
-    pub(crate) fields: HeaderFields,
-    /// Sequence number it had, first in the payload.
-    pub(crate) original: u16,
-    pub(crate) prefix: Prefix,
-    pub(crate) descriptor: Option<Change>,
-}
-
-/// A packet without anything in it, for a probe.
-#[derive(Debug)]
-pub(crate) struct Padding {
-    pub(crate) index: u64,
-    pub(crate) fields: HeaderFields,
-}
-
 impl From<Unmapped> for DropReason {
     fn from(reason: Unmapped) -> Self {
         match reason {
@@ -140,7 +122,7 @@ impl Slot {
             self.orientation = packet.extensions.orientation;
         }
         if packet.frame.keyframe == Keyframe::Yes && self.kind == MediaKind::Video {
-            self.responder.on_keyframe(index);
+            self.responder.on_keyframe(index, now);
             self.last_keyframe = Some(now);
         }
         Ok(Rewritten {
@@ -173,11 +155,13 @@ impl Slot {
             _ => Situation::Rebound,
         };
         let old = self.last_layer().map_or(self.last_clock, clock);
+        let shift = self.timestamps.shift();
         let new = clock(packet.layer);
         let timestamp = self
             .timestamps
             .switch(packet.timestamp, old, new, situation, now)
             .map_err(|_| DropReason::WaitingForKeyframe)?;
+        self.remember(view, switch, shift, now);
         let forward = self.selector.switched(view);
         let index = self.seq.switch(source, packet.ext_seq, video && switch.hole);
         let prefix = self.payload.switch(&packet.frame);
@@ -188,7 +172,7 @@ impl Slot {
         self.stats.switches += 1;
         self.report_at = Some(now + FIRST_REPORT_AFTER);
         if video {
-            self.responder.on_keyframe(index);
+            self.responder.on_keyframe(index, now);
             self.last_keyframe = Some(now);
         }
         // The receiver still has the orientation of the layer before.
@@ -217,60 +201,6 @@ impl Slot {
         self.stats.bytes += payload_len as u64;
     }
 
-    /// The layer and extended source number behind a number the receiver misses, as (layer,
-    /// source number, output number). `None`: never existed, or belongs to an earlier source.
-    pub(crate) fn lost(&self, sequence: u16) -> Option<(u8, u64, u64)> {
-        let out = self.seq.extend_out(sequence)?;
-        let found = self.seq.source_of(out)?;
-        let layer = self.stream()?;
-        (found.source == self.source(layer)).then_some((layer, found.seq, out))
-    }
-
-    /// What to send for a lost packet that is still cached. `None`: RTX was not agreed, or the
-    /// packet was not forwarded. What is sent again without RTX is in `sent.rs`.
-    pub(crate) fn resend(&mut self, packet: &SourcePacket, out: u64) -> Option<Resent> {
-        let ssrc = self.rtx_ssrc?;
-        let bound = self.bound.as_ref()?;
-        let payload_type = bound.payload_types.get(usize::from(packet.codec))?.as_ref()?.rtx?;
-        let forward = self.selector.again(&self.view(packet, false))?;
-        let prefix = self.payload.get(&packet.frame)?;
-        let index = self.next_rtx;
-        self.next_rtx += 1;
-        let fields = HeaderFields {
-            marker: forward.marker,
-            payload_type,
-            sequence: index as u16,
-            timestamp: self.timestamps.get(packet.timestamp),
-            ssrc,
-        };
-        let told = packet.described.is_some() && self.takes_descriptors;
-        let descriptor = told.then(|| self.descriptors.get(forward.targets));
-        Some(Resent { index, fields, original: out as u16, prefix, descriptor })
-    }
-
-    /// The `back`-newest packet sent, as [`Self::lost`] names it.
-    pub(crate) fn recent(&self, back: u64) -> Option<(u8, u64, u64)> {
-        let out = self.seq.last_out()?.checked_sub(back)?;
-        self.lost(out as u16)
-    }
-
-    /// Payload type for padding. `None`: RTX was not agreed.
-    pub(crate) fn padding_type(&self) -> Option<u8> {
-        self.rtx_ssrc?;
-        self.codecs.iter().find_map(|codec| codec.rtx_payload_type)
-    }
-
-    /// The next packet of padding.
-    pub(crate) fn padding(&mut self, payload_type: u8) -> Option<Padding> {
-        let ssrc = self.rtx_ssrc?;
-        let index = self.next_rtx;
-        self.next_rtx += 1;
-        let timestamp = self.sender.last_timestamp();
-        let fields =
-            HeaderFields { marker: false, payload_type, sequence: index as u16, timestamp, ssrc };
-        Some(Padding { index, fields })
-    }
-
     fn fields(&self, index: u64, timestamp: u32, marker: bool, payload_type: u8) -> HeaderFields {
         HeaderFields { marker, payload_type, sequence: index as u16, timestamp, ssrc: self.ssrc }
     }
@@ -283,7 +213,7 @@ impl Slot {
     /// What decides about a packet: where there is a dependency descriptor, that, also for those who
     /// do not get it themselves. They know pictures by their markers, and decode what comes; but who
     /// takes a publisher's place gets the whole stream.
-    fn view<'a>(&self, packet: &'a SourcePacket, newest: bool) -> Packet<'a> {
+    pub(super) fn view<'a>(&self, packet: &'a SourcePacket, newest: bool) -> Packet<'a> {
         let described = packet.described.as_ref().filter(|_| !self.publishes);
         Packet {
             stream: packet.layer,

@@ -27,6 +27,7 @@ impl Slot {
             track.layers.iter().position(|layer| layer.rid == Some(rid)).map(|at| at as u8)
         });
         self.generation += 1;
+        self.former = None;
         self.allocation = None;
         self.codec = None;
         self.live = all_if_none(track.live_streams());

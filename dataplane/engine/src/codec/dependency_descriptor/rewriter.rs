@@ -14,7 +14,7 @@ const ACTIVE_FLAG: usize = 25;
 ///
 /// Frame numbers only move by a constant per source, because references are relative to them. So
 /// a packet that is sent again gets the same bytes without any memory but its decode targets.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Rewriter {
     shift: i64,
     last_frame: Option<u64>,

@@ -33,6 +33,25 @@ fn a_repair_names_its_section_also_after_the_media_is_known() {
 }
 
 #[test]
+fn what_is_asked_for_once_more_comes_twice() {
+    let mut stage = Stage::new(603, 1);
+    let mut film = Film::new(0);
+    for picture in 0..70 {
+        stage.send_all(&film.picture(picture == 0, 1));
+        stage.sim.run_ms(33);
+    }
+    let (media, _) = stage.seen();
+    let lost = media[media.len() - 3].sequence;
+    let answer = |stage: &mut Stage| {
+        let again = stage.repaired(&[lost]);
+        again.into_iter().map(|(number, _)| number).collect::<Vec<_>>()
+    };
+    assert_eq!(answer(&mut stage), [lost]);
+    stage.sim.run_ms(100);
+    assert_eq!(answer(&mut stage), [lost, lost]);
+}
+
+#[test]
 fn what_was_lost_comes_again_under_the_viewers_number_and_nothing_else_does() {
     let mut stage = Stage::new(601, 2);
     let (mut low, mut top) = (Vp8::new(0), Vp8::new(1));
@@ -45,7 +64,7 @@ fn what_was_lost_comes_again_under_the_viewers_number_and_nothing_else_does() {
         stage.sim.run_ms(33);
     }
     stage.report([low.stream.timestamp, top.stream.timestamp]);
-    stage.seen();
+    let (before, _) = stage.seen();
     stage.send_all(&top.picture(true, 0, false));
     for _ in 0..10 {
         stage.send_all(&top.picture(false, 0, false));
@@ -66,7 +85,12 @@ fn what_was_lost_comes_again_under_the_viewers_number_and_nothing_else_does() {
     }
 
     assert_eq!(stage.repaired(&[last + 1, last + 200]), [], "never sent");
-    assert_eq!(stage.repaired(&[first - 2, first - 1]), [], "before the switch");
+    // What came before the switch is shown until the keyframe is whole, and then not any more.
+    let old = &before[before.len() - 2..];
+    let old: Vec<_> = old.iter().map(|seen| (seen.sequence, seen.payload.clone())).collect();
+    assert_eq!(stage.repaired(&[first - 2, first - 1]), old);
+    stage.sim.run_ms(300);
+    assert_eq!(stage.repaired(&[first - 2, first - 1]), [], "long before the switch");
 
     // Ten times in 50 ms: once.
     for _ in 0..10 {
@@ -114,6 +138,8 @@ fn what_was_lost_comes_again_under_the_viewers_number_and_nothing_else_does() {
     stage.send_all(&low.picture(false, 0, false));
     stage.send_all(&low.picture(true, 0, false));
     assert_eq!(stage.see().0.len(), 4);
+    assert_eq!(stage.repaired(&[last + 1]).len(), 1, "until it must have come");
+    stage.sim.run_ms(300);
     assert_eq!(stage.repaired(&[last + 1, last + 2]), [], "before the keyframe");
     assert_eq!(stage.repaired(&[last + 3]).len(), 1);
 
