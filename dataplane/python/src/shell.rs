@@ -1,10 +1,15 @@
 //! Starts, feeds and stops the workers. Knows no Python; the binding and the benchmarks use it.
 
+mod media;
+mod sockets;
+
+use sockets::Numbers;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::AtomicU16;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -14,20 +19,17 @@ use airside_dtls::{Identity, IdentityError};
 use airside_engine::clock::WallClock;
 use airside_engine::command::Command;
 use airside_engine::event::Event;
-use airside_engine::ids::{TapId, TrackId, TransportId, WorkerId};
-use airside_engine::packet::SourcePacket;
+use airside_engine::ids::{TrackId, TransportId, WorkerId};
 use airside_engine::units::NtpTime;
 use airside_engine::{ClientMessage, Engine, EngineConfig};
 use bytes::Bytes;
 
-use crate::local_ring::{Handover, LocalRing};
-use crate::players::{Frame, Gauge, PlayerFigures};
+use crate::players::Gauge;
 use crate::queues::Queues;
 use crate::ring::{Ring, Waker};
 use crate::taps::Taps;
-use crate::udp::{self, Locals, MAX_SOCKETS, SharedLocals, Socket};
-use crate::wires::WireConfig;
-use crate::worker::{Backlog, LocalPacket, Order, PlayerOrder, Setup, Worker};
+use crate::udp::{self, Locals, SharedLocals, Socket};
+use crate::worker::{Backlog, Order, Setup, Worker};
 
 /// Set-up of a plane.
 #[derive(Clone, Debug)]
@@ -105,13 +107,6 @@ struct Handle {
     numbers: Mutex<Numbers>,
     /// Of the next local ring. Never used again: news of one that ended may still be under way.
     next_ring: AtomicU16,
-}
-
-/// Numbers of the sockets of one worker.
-#[derive(Debug)]
-struct Numbers {
-    next: u16,
-    free: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -273,188 +268,6 @@ impl Shell {
         self.order(worker, Order::Send { transport, messages })
     }
 
-    /// Opens one more socket for a worker, and returns its number and address: a client transport
-    /// needs one of its own. With a wire everything passes an emulated network.
-    ///
-    /// # Errors
-    /// The kernel refuses, or see [`UseError`] (as `io::Error` of kind `Other`).
-    pub fn open_socket(
-        &self,
-        worker: WorkerId,
-        address: SocketAddr,
-        wire: Option<WireConfig>,
-    ) -> io::Result<(u16, SocketAddr)> {
-        let socket = Socket::bind(address, false)?;
-        let address = socket.address();
-        let handle = self.handle(worker).map_err(io::Error::other)?;
-        let number = lock(&handle.numbers).take().map_err(io::Error::other)?;
-        self.order(worker, Order::AddSocket(number, socket, wire)).map_err(io::Error::other)?;
-        Ok((number, address))
-    }
-
-    /// Closes what `open_socket` opened; its number may be used again.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn close_socket(&self, worker: WorkerId, number: u16) -> Result<(), UseError> {
-        self.order(worker, Order::CloseSocket(number))?;
-        lock(&self.handle(worker)?.numbers).free.push(number);
-        Ok(())
-    }
-
-    /// Opens a ring between a worker and a process that is yet to be started, which gets the handover.
-    ///
-    /// # Errors
-    /// As [`Shell::open_socket`].
-    pub fn create_local_ring(&self, worker: WorkerId) -> io::Result<(u16, Handover)> {
-        let (ring, handover) = LocalRing::create()?;
-        Ok((self.add_local_ring(worker, ring)?, handover))
-    }
-
-    /// Takes the other side of a ring that the process gave us which started ours.
-    ///
-    /// # Errors
-    /// These descriptors are not those of a ring, or as [`Shell::open_socket`].
-    pub fn join_local_ring(&self, worker: WorkerId, handover: Handover) -> io::Result<u16> {
-        self.add_local_ring(worker, LocalRing::join(handover)?)
-    }
-
-    fn add_local_ring(&self, worker: WorkerId, ring: LocalRing) -> io::Result<u16> {
-        let next = &self.handle(worker).map_err(io::Error::other)?.next_ring;
-        let number =
-            next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| next.checked_add(1));
-        let number = number.map_err(|_| io::Error::other(UseError::Sockets))?;
-        self.order(worker, Order::AddLocalRing(number, ring)).map_err(io::Error::other)?;
-        Ok(number)
-    }
-
-    /// Ends a ring with all transports on it; the other process hears of it.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn close_local_ring(&self, worker: WorkerId, number: u16) -> Result<(), UseError> {
-        self.order(worker, Order::CloseLocalRing(number))
-    }
-
-    /// Begins a tap on one worker. Then add the target by command.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn open_tap(&self, worker: WorkerId, tap: TapId) -> Result<(), UseError> {
-        self.order(worker, Order::OpenTap(tap, self.taps.open(tap)))
-    }
-
-    /// Ends a tap.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn close_tap(&self, worker: WorkerId, tap: TapId) -> Result<(), UseError> {
-        self.taps.close(tap);
-        self.order(worker, Order::CloseTap(tap))
-    }
-
-    /// Up to `limit` packets of a tap.
-    ///
-    /// # Errors
-    /// No such tap.
-    pub fn read_tap(&self, tap: TapId, limit: usize) -> Result<Vec<Arc<SourcePacket>>, UseError> {
-        self.taps.read(tap, limit).ok_or(UseError::Tap)
-    }
-
-    /// Up to `limit` packets of each of these taps; those without are left out.
-    #[must_use]
-    pub fn read_taps(&self, taps: &[TapId], limit: usize) -> Vec<(TapId, Vec<Arc<SourcePacket>>)> {
-        self.taps.read_all(taps, limit)
-    }
-
-    /// Plays a track with a local source from now on: a packet every 20 ms, silence where nothing
-    /// waits, with timestamps from this one on.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn open_player(
-        &self,
-        worker: WorkerId,
-        track: TrackId,
-        timestamp: u32,
-    ) -> Result<(), UseError> {
-        let gauge = Arc::new(Gauge::default());
-        lock(&self.players).insert(track, Arc::clone(&gauge));
-        self.order(worker, Order::Play(track, PlayerOrder::Open(gauge, timestamp)))
-    }
-
-    /// Frames for a player: level in -dBov and payload of each.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn play(
-        &self,
-        worker: WorkerId,
-        track: TrackId,
-        frames: Vec<Frame>,
-    ) -> Result<(), UseError> {
-        self.order(worker, Order::Play(track, PlayerOrder::Push(frames)))
-    }
-
-    /// Forgets what waits to be played.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn flush_player(&self, worker: WorkerId, track: TrackId) -> Result<(), UseError> {
-        self.order(worker, Order::Play(track, PlayerOrder::Flush))
-    }
-
-    /// Sends nothing of a track, while its time goes on.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn pause_player(
-        &self,
-        worker: WorkerId,
-        track: TrackId,
-        paused: bool,
-    ) -> Result<(), UseError> {
-        self.order(worker, Order::Play(track, PlayerOrder::Pause(paused)))
-    }
-
-    /// Ends a player.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn close_player(&self, worker: WorkerId, track: TrackId) -> Result<(), UseError> {
-        lock(&self.players).remove(&track);
-        self.order(worker, Order::Play(track, PlayerOrder::Close))
-    }
-
-    /// How all players are at this moment.
-    #[must_use]
-    pub fn players(&self) -> Vec<(TrackId, PlayerFigures)> {
-        lock(&self.players).iter().map(|(track, gauge)| (*track, gauge.read())).collect()
-    }
-
-    /// Feeds a track with a local source: timestamp, marker, audio level and payload of each packet.
-    ///
-    /// # Errors
-    /// No such worker, or closed.
-    pub fn write_track(
-        &self,
-        worker: WorkerId,
-        track: TrackId,
-        layer: u8,
-        packets: Vec<(u32, bool, Option<u8>, Vec<u8>)>,
-    ) -> Result<(), UseError> {
-        let packets = packets.into_iter();
-        let packets = packets
-            .map(|(timestamp, marker, level, payload)| LocalPacket {
-                timestamp,
-                marker,
-                level,
-                payload,
-            })
-            .collect();
-        self.order(worker, Order::Write { track, layer, packets })
-    }
-
     /// Ends all workers after what they were ordered so far, and waits for their threads.
     /// A second call does nothing. Returns whether all ended in time.
     #[must_use]
@@ -496,19 +309,6 @@ impl Drop for Shell {
     fn drop(&mut self) {
         // Threads must not outlive what they serve; a second close returns at once.
         let _ = self.close(Duration::from_secs(5));
-    }
-}
-
-impl Numbers {
-    fn take(&mut self) -> Result<u16, UseError> {
-        if let Some(number) = self.free.pop() {
-            return Ok(number);
-        }
-        if usize::from(self.next) >= MAX_SOCKETS {
-            return Err(UseError::Sockets);
-        }
-        self.next += 1;
-        Ok(self.next - 1)
     }
 }
 
