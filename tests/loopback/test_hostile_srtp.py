@@ -337,5 +337,6 @@ async def test_a_storm_of_nacks_is_answered_within_bounds(ground: Ground) -> Non
                     await asyncio.sleep(0.05)
             await asyncio.sleep(0.3)
         repaired = await asked_for(ground, "airside_rtx_packets_total")
-        assert 0 < repaired["out"] <= 3 * 255, "packets were sent again more often than they may be"
+        # Three answers, the second and third of two copies.
+        assert 0 < repaired["out"] <= 5 * 255, "packets were sent again more often than they may be"
         assert mallory.bytes_received - before < MOST_BYTES

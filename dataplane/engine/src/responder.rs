@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 const INTERVAL_QUARTERS: u32 = 3;
 /// And never within this.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
-/// Times one packet is sent again. LiveKit `pkg/sfu/sequencer.go` has the same.
+/// Requests for one packet that are answered, from the second on with two copies. LiveKit
+/// `pkg/sfu/sequencer.go` has the same number.
 const MAX_ANSWERS: u8 = 3;
 /// Until a keyframe has come, what lost packets of its own included, its receiver shows what was sent
 /// before.
