@@ -116,7 +116,8 @@ impl Engine {
         };
         let rtt = transport.rtt.get();
         let (mut hopeless, mut unpaid) = (false, 0);
-        transport.repair.start_packet(transport.sending.is_some());
+        let narrowed = transport.sending.as_ref().is_some_and(|sending| sending.is_narrowed(now));
+        transport.repair.start_packet(transport.sending.is_some() && !narrowed);
         for sequence in nack.sequences() {
             if !transport.repair.admit_number(now) {
                 break;
@@ -131,7 +132,7 @@ impl Engine {
             }
             let cache = track.layers.get(usize::from(layer)).map(|layer| &layer.cache);
             let Some(packet) = cache.and_then(|cache| cache.get(source_seq)) else { continue };
-            let admitted = slot.responder.admit(out, rtt, now);
+            let admitted = slot.responder.admit(out, rtt, narrowed, now);
             hopeless |= admitted == Err(NotResent::TooOften) && slot.stream() == Some(layer);
             let (Ok(request), false) = (admitted, slot.is_leaving()) else { continue };
             if !transport.repair.take(packet.payload.len(), request, now) {
@@ -141,6 +142,7 @@ impl Engine {
             }
             // Time for one more try would be a round trip more: a second copy is cheaper than that.
             let twice = request == Request::Again
+                && !narrowed
                 && transport.repair.take(packet.payload.len(), Request::First, now);
             for _ in 0..1 + u32::from(twice) {
                 let Some(resent) = slot.resend(packet, out) else { break };
@@ -258,7 +260,7 @@ fn repeat(
     if leaving {
         return;
     }
-    let Ok(request) = slot.responder.admit(out, transport.rtt.get(), now) else { return };
+    let Ok(request) = slot.responder.admit(out, transport.rtt.get(), false, now) else { return };
     if transport.repair.take(datagram.len(), request, now) {
         arena.push(tuple, datagram);
         slot.stats.resent += 1;

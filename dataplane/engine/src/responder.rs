@@ -110,14 +110,21 @@ impl Responder {
         self.asked[at] = Some(Asked { out, first: None, sent, sent_before: None, answers: 0 });
     }
 
-    /// Asks to send an output number again; Ok counts as done.
+    /// Asks to send an output number again; Ok counts as done. `narrowed`: there is no room for what
+    /// came before a keyframe.
     ///
     /// # Errors
     /// Why not.
-    pub fn admit(&mut self, out: u64, rtt: Duration, now: Instant) -> Result<Request, NotResent> {
+    pub fn admit(
+        &mut self,
+        out: u64,
+        rtt: Duration,
+        narrowed: bool,
+        now: Instant,
+    ) -> Result<Request, NotResent> {
+        let arrives = if narrowed { Duration::ZERO } else { KEYFRAME_ARRIVES };
         let keyframe = self.keyframe.filter(|(first, _)| out < *first);
-        if keyframe.is_some_and(|(_, sent)| now.saturating_duration_since(sent) >= KEYFRAME_ARRIVES)
-        {
+        if keyframe.is_some_and(|(_, sent)| now.saturating_duration_since(sent) >= arrives) {
             return Err(NotResent::BeforeKeyframe);
         }
         let at = self.index(out);
@@ -265,13 +272,14 @@ mod tests {
     fn a_number_is_answered_once_in_most_of_a_round_trip_and_three_times_in_all() {
         let start = Instant::now();
         let mut responder = Responder::new(64);
-        let answered = (0..10).filter(|i| responder.admit(7, ms(80), start + ms(5 * i)).is_ok());
+        let answered =
+            (0..10).filter(|i| responder.admit(7, ms(80), false, start + ms(5 * i)).is_ok());
         assert_eq!(answered.count(), 1, "ten requests in 50 ms");
-        assert_eq!(responder.admit(7, RTT, start + ms(50)), Ok(Request::Again));
-        assert_eq!(responder.admit(7, RTT, start + ms(87)), Err(NotResent::TooSoon));
-        assert_eq!(responder.admit(7, RTT, start + ms(88)), Ok(Request::Again));
-        assert_eq!(responder.admit(7, RTT, start + ms(900)), Err(NotResent::TooOften));
-        assert_eq!(responder.admit(8, RTT, start), Ok(Request::First));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(50)), Ok(Request::Again));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(87)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(88)), Ok(Request::Again));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(900)), Err(NotResent::TooOften));
+        assert_eq!(responder.admit(8, RTT, false, start), Ok(Request::First));
     }
 
     #[test]
@@ -280,21 +288,21 @@ mod tests {
         let mut responder = Responder::new(64);
         for i in 0..10 {
             let request = if i < 2 { Request::First } else { Request::Again };
-            assert_eq!(responder.admit(7, RTT, start + ms(10 * i)), Ok(request));
+            assert_eq!(responder.admit(7, RTT, false, start + ms(10 * i)), Ok(request));
             responder.retract(7);
         }
         responder.retract(8);
-        assert_eq!(responder.admit(7, RTT, start + ms(500)), Ok(Request::Again));
-        assert_eq!(responder.admit(7, RTT, start + ms(501)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(500)), Ok(Request::Again));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(501)), Err(NotResent::TooSoon));
     }
 
     #[test]
     fn short_round_trips_wait_twenty_milliseconds() {
         let start = Instant::now();
         let mut responder = Responder::new(64);
-        assert_eq!(responder.admit(7, ms(1), start), Ok(Request::First));
-        assert_eq!(responder.admit(7, ms(1), start + ms(19)), Err(NotResent::TooSoon));
-        assert_eq!(responder.admit(7, ms(1), start + ms(20)), Ok(Request::Again));
+        assert_eq!(responder.admit(7, ms(1), false, start), Ok(Request::First));
+        assert_eq!(responder.admit(7, ms(1), false, start + ms(19)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, ms(1), false, start + ms(20)), Ok(Request::Again));
     }
 
     #[test]
@@ -302,8 +310,8 @@ mod tests {
         let start = Instant::now();
         let mut responder = Responder::new(64);
         responder.on_late(7, start);
-        assert_eq!(responder.admit(7, RTT, start + ms(10)), Err(NotResent::TooSoon));
-        assert_eq!(responder.admit(7, RTT, start + ms(60)), Ok(Request::First));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(10)), Err(NotResent::TooSoon));
+        assert_eq!(responder.admit(7, RTT, false, start + ms(60)), Ok(Request::First));
     }
 
     #[test]
@@ -311,9 +319,13 @@ mod tests {
         let start = Instant::now();
         let mut responder = Responder::new(64);
         responder.on_keyframe(100, start);
-        assert_eq!(responder.admit(98, RTT, start + ms(299)), Ok(Request::First));
-        assert_eq!(responder.admit(99, RTT, start + ms(300)), Err(NotResent::BeforeKeyframe));
-        assert_eq!(responder.admit(100, RTT, start + ms(300)), Ok(Request::First));
+        assert_eq!(responder.admit(98, RTT, false, start + ms(299)), Ok(Request::First));
+        assert_eq!(responder.admit(97, RTT, true, start), Err(NotResent::BeforeKeyframe));
+        assert_eq!(
+            responder.admit(99, RTT, false, start + ms(300)),
+            Err(NotResent::BeforeKeyframe)
+        );
+        assert_eq!(responder.admit(100, RTT, false, start + ms(300)), Ok(Request::First));
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(crate) enum Outgoing {
     Again(Resent),
 }
 
+/// After its estimate fell a path has no room for long.
+const NARROWED: Duration = Duration::from_secs(3);
+
 /// The sending side of one transport's congestion control.
 #[derive(Debug)]
 pub(crate) struct Sending {
@@ -182,6 +185,12 @@ impl Sending {
     /// A limit is known: until then the estimate is a guess, for which nobody is paused.
     pub(crate) fn is_proven(&self) -> bool {
         self.estimator.is_proven()
+    }
+
+    /// The path has just become too narrow for what was sent: old packets are the last it needs.
+    pub(crate) fn is_narrowed(&self, now: Instant) -> bool {
+        let fell = self.estimator.last_fall();
+        fell.is_some_and(|at| now.saturating_duration_since(at) < NARROWED)
     }
 
     /// What the path can take.

@@ -210,6 +210,12 @@ impl SendSide {
         overflown.map_or(left, |most| left.min(most))
     }
 
+    /// A queue on the path, so that the estimate fell, was seen last then.
+    #[must_use]
+    pub fn last_fall(&self) -> Option<Instant> {
+        self.aimd.last_decrease()
+    }
+
     /// What the next better allocation needs in all; probing goes there and no further.
     pub fn set_goal(&mut self, goal: Option<Bitrate>) {
         let most = self.limit.unwrap_or(Bitrate::MAX).min(self.config.max);
