@@ -302,7 +302,7 @@ class Dispatcher:
             _, _, job, identity = heapq.heappop(self._leaving)
             room = self.rooms.get(job.room)
             # Not if the same identity is another job's by now, or this one's again.
-            if room is not None and identity in room.people and identity not in room.agents:
+            if room is not None and identity not in room.agents:
                 self._outputs.append(RemoveAgent(job.room, job.room_name, identity))
 
     def _overdue(self, job: Job, now: float) -> None:
@@ -424,7 +424,7 @@ class Dispatcher:
         self._serve((job.agent_name, job.type), now)
 
     def _let_go(self, job: Job, reason: JobReason, now: float) -> None:
-        """Take a job from its worker. An agent of it that stays in the room is removed later."""
+        """Take a job from its worker. An agent of it that is in the room later on is removed."""
         worker = self.workers.get(job.worker) if job.worker is not None else None
         if worker is not None:
             worker.jobs.discard(job.id)
@@ -433,9 +433,9 @@ class Dispatcher:
         room, identity = self.rooms[job.room], job.identity
         if identity is not None and room.agents.get(identity) is job:
             del room.agents[identity]
-            if identity in room.people:
-                late = now if job.status is JobStatus.LOST else now + self._patience.leave_s
-                heapq.heappush(self._leaving, (late, next(self._order), job, identity))
+            # Also where nobody has seen it yet: it may be on its way in, and dead already.
+            late = now if job.status is JobStatus.LOST else now + self._patience.leave_s
+            heapq.heappush(self._leaving, (late, next(self._order), job, identity))
 
     def _held(self, id_: AgentWorkerId, job_id: JobId, *states: JobStatus) -> Job | None:
         job = self.jobs.get(job_id)

@@ -473,6 +473,16 @@ class TestEnds:
         node.pass_time(PATIENCE.leave_s)
         assert node.of(RemoveAgent) == [RemoveAgent(room.sid, room.name, Identity(agent))]
 
+    def test_an_agent_that_was_still_on_its_way_in_is_removed(self, node: Node) -> None:
+        node.worker()
+        room = node.room()
+        node.take(node.job)
+        agent = node.job.identity
+        assert agent is not None
+        node.machine.end_job(room.sid, node.job.id, node.now)
+        node.pass_time(PATIENCE.leave_s)
+        assert node.of(RemoveAgent) == [RemoveAgent(room.sid, room.name, agent)]
+
     def test_those_that_are_over_are_forgotten_at_last(self, node: Node) -> None:
         node.worker(type_=JobType.PARTICIPANT)
         room = node.room()
