@@ -33,10 +33,10 @@ FREEZE_S = 0.75
 CLIMB_FREEZE_S = 0.5
 """There is no reason for any on the way up."""
 REPAIRED_S = 1.0
-"""0.32 to 0.46 s in five runs on an idle machine; the goal is 0.5. A busy one had 0.94 s once, until a
+"""0.32 to 0.46 s in six runs on an idle machine; the goal is 0.5. A busy one had 0.94 s once, until a
 keyframe came, while nothing was sent twice yet."""
-FROZEN = 0.4
-"""0.07 to 0.22 in five runs at 30 frames a second, where a frame that comes 0.18 s late counts already; where
+FROZEN = 0.5
+"""0.07 to 0.36 in six runs at 30 frames a second, where a frame that comes 0.18 s late counts already; where
 repair is short of means it is more than half."""
 RESUMED_S = 0.3
 CONCEALED = 0.02
